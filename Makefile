@@ -1,0 +1,28 @@
+# make run: set everything up, then train, evaluate, package, install and use a pipeline on the sample.
+# make test: set everything up, then run the tests.
+PYTHON ?= python3
+VENV := .venv
+INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: run test clean
+
+run: $(VENV)/run.installed
+	$(VENV)/bin/python -m spacy project run all .
+
+test: $(VENV)/test.installed
+	$(VENV)/bin/python -m pytest
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/bin/python:
+	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), f'Python 3.11 or newer is needed, this is {sys.version}'"
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.installed: setup.cfg pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) --editable ".[project]"
+	touch $@
+
+$(VENV)/test.installed: $(VENV)/run.installed
+	$(INSTALL) --editable ".[project,test]"
+	touch $@

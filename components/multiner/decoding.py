@@ -1,0 +1,96 @@
+"""From scores to entities: legal tags, and how sure the model is of each entity.
+
+The best tag of every word is taken. Where that is legal IOB2 it already is the best legal sequence; only
+documents where it is not go through Viterbi's algorithm. So legality costs almost nothing.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .tags import Span, legal_transitions
+
+Floats = NDArray[np.floating]
+Integers = NDArray[np.int64]
+
+
+def log_softmax(scores: Floats) -> Floats:
+    """Log probabilities along the last axis."""
+    shifted = scores - scores.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def best_legal_tags(scores: Floats) -> Integers:
+    """The most probable legal IOB2 sequence of one document.
+
+    scores (array (words, tags)): Scores of each word, tags ordered as `tag_names` orders them.
+    RETURNS: Array (words,) of tag numbers.
+    """
+    tags = scores.argmax(axis=1) if len(scores) else np.zeros(0, np.int64)
+    return tags if is_legal(tags) else viterbi(log_softmax(scores))
+
+
+def is_legal(tags: Integers) -> bool:
+    """Whether every `I-` continues an entity of its label."""
+    if len(tags) == 0:
+        return True
+    previous = np.concatenate([[0], tags[:-1]])
+    inside = (tags > 0) & (tags % 2 == 0)
+    continues = (previous == tags) | (previous == tags - 1)
+    return bool(np.all(~inside | continues))
+
+
+def viterbi(log_probabilities: Floats) -> Integers:
+    """The legal sequence with the greatest sum of log probabilities (Viterbi 1967; Forney 1973).
+
+    log_probabilities (array (words, tags)): At least one word.
+    """
+    words, count = log_probabilities.shape
+    may_start, may_follow = legal_transitions(count)
+    allowed = np.where(may_follow, 0.0, -np.inf)
+    best = np.where(may_start, log_probabilities[0], -np.inf)
+    came_from = np.zeros((words, count), np.int64)
+    for word in range(1, words):
+        paths = best[:, None] + allowed
+        came_from[word] = paths.argmax(axis=0)
+        best = paths.max(axis=0) + log_probabilities[word]
+    tags = np.zeros(words, np.int64)
+    tags[-1] = best.argmax()
+    for word in range(words - 1, 0, -1):
+        tags[word - 1] = came_from[word, tags[word]]
+    return tags
+
+
+def spans_of(tags: Integers, labels: Sequence[str]) -> list[Span]:
+    """The entities of a legal sequence of tag numbers."""
+    spans: list[Span] = []
+    for word in np.flatnonzero(tags).tolist():
+        tag = int(tags[word])
+        if tag % 2:
+            spans.append(Span(word, word + 1, labels[tag // 2]))
+        else:
+            spans[-1] = spans[-1]._replace(end=word + 1)
+    return spans
+
+
+def confidences(scores: Floats, spans: Sequence[Span], labels: Sequence[str]) -> NDArray[np.float32]:
+    """The probability that each entity is exactly right: its words, its label and its end.
+
+    That is the product of the probabilities of its tags and of the next word not continuing it, words taken as
+    independent given the text.
+
+    scores (array (words, tags)): The scores that the entities were decoded from.
+    RETURNS: Array (spans,), between 0 and 1.
+    """
+    if not spans:
+        return np.zeros(0, np.float32)
+    log_probabilities = log_softmax(scores.astype(np.float64))
+    result = np.empty(len(spans))
+    for number, (start, end, label) in enumerate(spans):
+        begin = 2 * labels.index(label) + 1
+        total = log_probabilities[start, begin] + log_probabilities[start + 1 : end, begin + 1].sum()
+        if end < len(log_probabilities):
+            total += np.log1p(-min(np.exp(log_probabilities[end, begin + 1]), 1 - 1e-12))
+        result[number] = np.exp(total)
+    return result.astype(np.float32)

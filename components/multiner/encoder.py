@@ -1,0 +1,202 @@
+"""A Hugging Face encoder with its tokenizer: loaded once from a hub or a folder, then saved and restored without.
+
+`load_encoder` is for the start of training and may go to a hub. What it returns knows all that inference needs,
+and `save`/`restore` move it through plain JSON, `tokenizer.json` and safetensors: nothing is pickled, no code
+that came with a model is run, and restoring never touches the network.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+
+from .errors import UserError
+from .files import new_folder
+
+ATTENTION_DROPOUT_NAMES = ("attention_probs_dropout_prob", "attention_dropout")
+
+
+class EncoderNotFound(UserError, OSError):
+    """Neither a folder of that name nor a hub that has it; the message says what to do."""
+
+
+class EncoderNotUsable(UserError, ValueError):
+    """The encoder is there but cannot be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How text has to be put before an encoder.
+
+    prefix, suffix: Ids of the special pieces before and after the words (`<s>` and `</s>`).
+    pad, unknown: Ids of the filling and of the unknown piece.
+    capacity (int): The most pieces that it reads at once, special ones not counted.
+    """
+
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    pad: int
+    unknown: int
+    capacity: int
+
+
+@dataclass
+class Encoder:
+    """A torch module that reads pieces, its configuration, its tokenizer, and how to use them together."""
+
+    module: nn.Module
+    config: dict[str, Any]
+    tokenizer: Tokenizer
+    reading: Reading
+
+    @property
+    def width(self) -> int:
+        """Values in the vector of each piece."""
+        return int(self.module.config.hidden_size)
+
+    def describe(self) -> dict[str, str]:
+        """Everything but the weights, as file names with their contents."""
+        return {
+            "config.json": json.dumps(self.config, indent=2, sort_keys=True),
+            "reading.json": json.dumps(asdict(self.reading), indent=2),
+            "tokenizer.json": self.tokenizer.to_str(),
+        }
+
+
+def load_encoder(name: str, *, revision: str | None = None) -> Encoder:
+    """Load a pretrained encoder.
+
+    name (str): A folder with `config.json`, weights and tokenizer, or a name on the Hugging Face hub.
+    revision (str | None): Branch, tag or commit on the hub.
+    RAISES: EncoderNotFound, EncoderNotUsable.
+    """
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+    is_folder = Path(name).is_dir()
+    options: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": False}
+    try:
+        config = AutoConfig.from_pretrained(name, **options)
+        # The pieces of byte-level tokenizers know whether a blank came before; words here always have one.
+        tokenizer = AutoTokenizer.from_pretrained(name, add_prefix_space=True, **options)
+        _without_attention_dropout(config)
+        with _silent_loading():
+            module = AutoModel.from_pretrained(name, config=config, torch_dtype=torch.float32, **options)
+    except (OSError, ValueError) as error:
+        if is_folder:
+            raise EncoderNotUsable(f"The folder '{name}' does not hold a usable encoder: {error}") from error
+        raise EncoderNotFound(
+            f"The encoder '{name}' is not a folder here, and it could not be had from the Hugging Face hub "
+            f"({type(error).__name__}). Give the path of a folder with config.json, weights and tokenizer.json, or "
+            "connect to the hub and check the name."
+        ) from error
+    if not getattr(tokenizer, "is_fast", False):
+        raise EncoderNotUsable(
+            f"The tokenizer of '{name}' has no fast version (tokenizer.json), which is needed to cut words one by one."
+        )
+    _drop_pooler(module)
+    return Encoder(module, config.to_dict(), tokenizer.backend_tokenizer, _reading(tokenizer, config))
+
+
+def restore_encoder(description: dict[str, str], weights: dict[str, torch.Tensor]) -> Encoder:
+    """Make an encoder from what `Encoder.describe` gave and from its module's weights.
+
+    RAISES: EncoderNotUsable when the weights do not fit the configuration.
+    """
+    from transformers import AutoConfig, AutoModel
+
+    settings = json.loads(description["config.json"])
+    reading = json.loads(description["reading.json"])
+    config = AutoConfig.for_model(**settings)
+    with _uninitialised_weights():
+        module = AutoModel.from_config(config, torch_dtype=torch.float32, trust_remote_code=False)
+    _drop_pooler(module)
+    try:
+        module.load_state_dict(weights, assign=True)
+    except RuntimeError as error:
+        raise EncoderNotUsable(f"The weights do not fit the encoder's config.json: {error}") from error
+    tokenizer = Tokenizer.from_str(description["tokenizer.json"])
+    reading["prefix"], reading["suffix"] = tuple(reading["prefix"]), tuple(reading["suffix"])
+    return Encoder(module.eval(), settings, tokenizer, Reading(**reading))
+
+
+def fetch_encoder(name: str, folder: Path, *, revision: str | None = None) -> None:
+    """Put an encoder from the hub, or from another folder, into a folder that `load_encoder` takes.
+
+    RAISES: EncoderNotFound, EncoderNotUsable.
+    """
+    from transformers import AutoTokenizer
+
+    encoder = load_encoder(name, revision=revision)
+    tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or "main", trust_remote_code=False)
+    with new_folder(folder) as unfinished:
+        encoder.module.save_pretrained(unfinished)  # type: ignore[operator]
+        tokenizer.save_pretrained(unfinished)
+
+
+def check_encoder_folder(folder: Path) -> None:
+    """Make sure that a folder looks like an encoder, before anything slow starts.
+
+    RAISES: EncoderNotFound.
+    """
+    if not (folder / "config.json").is_file():
+        raise EncoderNotFound(
+            f"There is no encoder in {folder}. Make it with the project's command 'encoder', or give another folder."
+        )
+
+
+def _reading(tokenizer: Any, config: Any) -> Reading:
+    probe = tokenizer.backend_tokenizer.encode(["a"], is_pretokenized=True)
+    special = probe.special_tokens_mask
+    first = special.index(0)
+    last = len(special) - special[::-1].index(0)
+    prefix, suffix = tuple(probe.ids[:first]), tuple(probe.ids[last:])
+    # Some tokenizers report a limit of 1e30; some encoders (RoBERTa's kin) start counting positions after the pad.
+    positions = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
+    if config.model_type in {"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm"}:
+        positions -= config.pad_token_id + 1
+    limit = min(int(positions), int(tokenizer.model_max_length))
+    unknown = tokenizer.unk_token_id
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+    # Byte-level vocabularies have no unknown piece: any piece does for a word that leaves none.
+    return Reading(prefix, suffix, pad, pad if unknown is None else unknown, limit - len(prefix) - len(suffix))
+
+
+def _without_attention_dropout(config: Any) -> None:
+    """Attention without dropout lets torch use its fused kernels, also while training."""
+    for name in ATTENTION_DROPOUT_NAMES:
+        if hasattr(config, name):
+            setattr(config, name, 0.0)
+
+
+def _drop_pooler(module: nn.Module) -> None:
+    """The pooler serves sentence classification; here it would only be stored and never used."""
+    if getattr(module, "pooler", None) is not None:
+        module.pooler = None
+
+
+@contextmanager
+def _silent_loading() -> Iterator[None]:
+    """Keeps transformers from announcing that the pooler, which is dropped anyway, has no trained weights."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+@contextmanager
+def _uninitialised_weights() -> Iterator[None]:
+    """Modules made inside have weights of arbitrary values: they are about to be replaced."""
+    from transformers.modeling_utils import no_init_weights
+
+    with no_init_weights():
+        yield

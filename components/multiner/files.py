@@ -1,0 +1,76 @@
+"""Writing files and folders so that nobody ever sees half of one."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import UserError
+
+
+class OutsideError(UserError, ValueError):
+    """A path leads out of the folder that it must lie in."""
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; it takes the name of `path` when the block ends without an error.
+
+    The folder is made if it is not there. After an error neither file is left behind, and what was at `path`
+    before is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".unfinished")
+    os.close(handle)
+    unfinished = Path(name)
+    try:
+        yield unfinished
+        # mkstemp makes files private; a finished file gets the rights that open() would have given it.
+        mask = os.umask(0)
+        os.umask(mask)
+        unfinished.chmod(0o666 & ~mask)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def remove_folders(folders: Sequence[Path], inside: Path) -> list[Path]:
+    """Remove folders with all that is in them; those that are not there are passed over.
+
+    inside (Path): They must lie in this folder, so that a slip of the pen removes nothing else.
+    RETURNS: The folders that were removed.
+    RAISES: OutsideError, before anything is removed.
+    """
+    for folder in folders:
+        if inside.resolve() not in folder.resolve().parents:
+            raise OutsideError(f"{folder} does not lie in {inside}; it is not removed, nor is anything else.")
+    found = [folder for folder in folders if folder.is_dir()]
+    for folder in found:
+        shutil.rmtree(folder)
+    return found
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder beside `path` to fill; it takes the name of `path` when the block ends without an error.
+
+    A folder that stood at `path` is replaced only then. After an error it is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".unfinished"))
+    try:
+        yield unfinished
+        mask = os.umask(0)
+        os.umask(mask)
+        unfinished.chmod(0o777 & ~mask)
+        if path.exists():
+            discarded = unfinished.with_suffix(".discarded")
+            path.rename(discarded)
+            unfinished.rename(path)
+            shutil.rmtree(discarded)
+        else:
+            unfinished.rename(path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

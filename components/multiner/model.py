@@ -1,0 +1,292 @@
+"""The thinc model around the network: what spaCy's config system builds and spaCy's training loop drives."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import srsly
+import torch
+from numpy.typing import NDArray
+from spacy.attrs import ORTH
+from spacy.tokens import Doc
+from thinc.api import Model, Optimizer, get_torch_default_device, torch2xp, xp2torch
+from thinc.shims import Shim
+
+from .errors import UserError
+from .encoder import Encoder, restore_encoder
+from .network import WordTagger
+from .pieces import PieceCutter
+from .precision import Precision, arithmetic, number_format
+from .training import AdamW, step_adamw
+from .windows import batches_by_pieces, plan_windows
+
+Scores = NDArray[np.float32]
+Backprop = Callable[[Sequence[Scores]], list[Doc]]
+# A word may take up at most this share of a window, so that it always has neighbours in view.
+LONGEST_WORD = 4
+WEIGHTS_FILE = "weights.safetensors"
+DESCRIPTION_FILES = ("config.json", "reading.json", "tokenizer.json")
+ENCODER_PREFIX = "encoder."
+
+
+class ModelFilesError(UserError, ValueError):
+    """A saved model that cannot be read; the message names the file and the remedy."""
+
+
+def Classifier(
+    window: int, overlap: int, batch_pieces: int, precision: Precision
+) -> Model[list[Doc], list[Scores]]:
+    """Build the model that owns its encoder: from documents to one row of tag scores for each word.
+
+    window (int): The most pieces that the encoder reads at once; less if it cannot read so many.
+    overlap (int): How many pieces two windows of a long document share.
+    batch_pieces (int): The most pieces of a batch in inference, filling included.
+    precision (str): "auto", "float32", "bfloat16" or "float16", see `multiner.precision`.
+    RETURNS: A model without weights; `model.shims[0].start` gives it an encoder, loading gives it saved ones.
+    """
+    if not 0 <= 2 * overlap < window:
+        raise ValueError(f"overlap = {overlap} must be less than half of window = {window}.")
+    settings = {"window": window, "overlap": overlap, "batch_pieces": batch_pieces, "precision": precision}
+    return Model("multiner_classifier", _forward, shims=[TaggerShim(settings)])
+
+
+def _forward(
+    model: Model[list[Doc], list[Scores]], docs: list[Doc], is_train: bool
+) -> tuple[list[Scores], Backprop]:
+    shim = model.shims[0]
+    scores, backprop = shim(docs, is_train)
+    return scores, backprop
+
+
+class _Batch:
+    """What goes through the network at once, and where its results belong."""
+
+    def __init__(self, ids: torch.Tensor, mask: torch.Tensor, firsts: torch.Tensor, rows: NDArray[np.int64]) -> None:
+        self.ids = ids
+        self.mask = mask
+        self.firsts = firsts
+        self.rows = rows
+
+
+class TaggerShim(Shim):
+    """Holds the network and its tokenizer for thinc: prediction, gradients, updates, saving.
+
+    Outside training the network stays in evaluation mode, so threads may predict at the same time.
+    """
+
+    _model: WordTagger | None
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(None, config)
+        self.description: dict[str, str] = {}
+
+    @property
+    def network(self) -> WordTagger:
+        """The torch module.
+
+        RAISES: ValueError when there is none yet.
+        """
+        if self._model is None:
+            raise ValueError(
+                "This model has no encoder yet. Call nlp.initialize() with an encoder, or load a trained pipeline."
+            )
+        return self._model
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a network to predict with."""
+        return self._model is not None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's weights are."""
+        return self.network.head.weight.device
+
+    def start(self, encoder: Encoder, tags: int) -> None:
+        """Take an encoder and put a new head with that many tags on it."""
+        self._adopt(encoder, WordTagger(encoder.module, encoder.width, tags))
+
+    def _adopt(self, encoder: Encoder, network: WordTagger) -> None:
+        self.description = encoder.describe()
+        self._reading = encoder.reading
+        self._capacity = min(int(self.cfg["window"]), encoder.reading.capacity)
+        self._cutter = PieceCutter(encoder.tokenizer, encoder.reading.unknown, max(self._capacity // LONGEST_WORD, 1))
+        self._model = network.to(get_torch_default_device()).eval()
+        self._optimizer = None
+
+    def __call__(self, docs: Sequence[Doc], is_train: bool) -> tuple[list[Scores], Backprop]:
+        """Scores of each document's words, array (words, tags) each, and a function that takes their gradients.
+
+        White space has zeros. Without `is_train` the function must not be called.
+        """
+        network = self.network
+        if not is_train:
+            if network.training:
+                network.eval()
+            return self._predict(network, docs), _no_backprop
+        return self._train(network, docs)
+
+    def _predict(self, network: WordTagger, docs: Sequence[Doc]) -> list[Scores]:
+        scores = np.zeros((sum(map(len, docs)), network.head.out_features), np.float32)
+        batches = self._batches(docs, int(self.cfg["batch_pieces"]))
+        with torch.inference_mode(), arithmetic(number_format(self.cfg["precision"], self.device), self.device):
+            for batch in batches:
+                scores[batch.rows] = network(batch.ids, batch.mask, batch.firsts).cpu().numpy()
+        return _split(scores, docs)
+
+    def _train(self, network: WordTagger, docs: Sequence[Doc]) -> tuple[list[Scores], Backprop]:
+        network.train()
+        batches = list(self._batches(docs, int(self.cfg["batch_pieces"])))
+        for batch in batches:
+            network.embedding.meet(batch.ids)
+        with arithmetic(number_format(self.cfg["precision"], self.device), self.device):
+            outputs = [network(batch.ids, batch.mask, batch.firsts) for batch in batches]
+        scores = np.zeros((sum(map(len, docs)), network.head.out_features), np.float32)
+        for batch, output in zip(batches, outputs, strict=True):
+            scores[batch.rows] = output.detach().cpu().numpy()
+
+        def backprop(gradients: Sequence[Scores]) -> list[Doc]:
+            if outputs:
+                together = np.concatenate(list(gradients))
+                torch.autograd.backward(
+                    outputs, [torch.from_numpy(together[batch.rows]).to(self.device) for batch in batches]
+                )
+            return []
+
+        return _split(scores, docs), backprop
+
+    def _batches(self, docs: Sequence[Doc], budget: int) -> Iterator[_Batch]:
+        """Cut documents into pieces and windows, and group these by length."""
+        reading = self._reading
+        pieces = self._cutter(
+            [orth for doc in docs for orth in doc.to_array(ORTH).tolist()],
+            docs[0].vocab.strings.__getitem__ if docs else str,
+        )
+        starts = np.cumsum(pieces.counts) - pieces.counts
+        windows: list[tuple[int, int, NDArray[np.int64]]] = []  # first piece, number of pieces, kept words
+        first_word = 0
+        for doc in docs:
+            counts = pieces.counts[first_word : first_word + len(doc)]
+            for start, end, keep_start, keep_end in plan_windows(counts, self._capacity, int(self.cfg["overlap"])):
+                kept = np.arange(first_word + keep_start, first_word + keep_end)
+                kept = kept[pieces.counts[kept] > 0]
+                if len(kept):
+                    first_piece = int(starts[first_word + start])
+                    windows.append((first_piece, int(counts[start:end].sum()), kept))
+            first_word += len(doc)
+        before, special = len(reading.prefix), len(reading.prefix) + len(reading.suffix)
+        for members in batches_by_pieces([length + special for _, length, _ in windows], budget):
+            longest = max(windows[member][1] for member in members) + special
+            ids = np.full((len(members), longest), reading.pad, np.int64)
+            mask = np.zeros((len(members), longest), np.int64)
+            firsts, rows = [], []
+            for row, member in enumerate(members):
+                first_piece, length, kept = windows[member]
+                ids[row, :before] = reading.prefix
+                ids[row, before : before + length] = pieces.ids[first_piece : first_piece + length]
+                ids[row, before + length : length + special] = reading.suffix
+                mask[row, : length + special] = 1
+                firsts.append(starts[kept] - first_piece + before + row * longest)
+                rows.append(kept)
+            yield _Batch(
+                torch.from_numpy(ids).to(self.device),
+                torch.from_numpy(mask).to(self.device),
+                torch.from_numpy(np.concatenate(firsts)).to(self.device),
+                np.concatenate(rows),
+            )
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        """Move the weights along their gradients, and forget these."""
+        parameters = list(self.network.trained())
+        if not any(parameter.grad is not None for _, parameter in parameters):
+            return
+        if isinstance(optimizer, AdamW):
+            self._optimizer = step_adamw(optimizer, self._optimizer, parameters)
+        else:
+            for name, parameter in parameters:
+                if parameter.grad is not None:
+                    weights, _ = optimizer((self.id, name), torch2xp(parameter.data), torch2xp(parameter.grad))
+                    parameter.data = xp2torch(weights, requires_grad=False, device=self.device)
+        for _, parameter in parameters:
+            parameter.grad = None
+
+    @contextlib.contextmanager
+    def use_params(self, params: Any) -> Iterator[None]:
+        """Averages of thinc's optimisers do not reach torch's weights, so there is nothing to switch to."""
+        yield
+
+    def to_device(self, device_type: str, device_id: int) -> None:
+        """Move the network to "cpu" or "cuda"."""
+        if self._model is not None:
+            self._model.to(torch.device(device_type, device_id) if device_type == "cuda" else torch.device(device_type))
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        self.network.eval()
+        return {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
+
+    def _restore(self, description: dict[str, str], weights: dict[str, torch.Tensor], where: str) -> None:
+        missing = {"head.weight", "head.bias"} - weights.keys()
+        if missing:
+            raise ModelFilesError(f"{where}: no tensor {', '.join(sorted(missing))}. Save the pipeline again.")
+        encoder = restore_encoder(
+            description,
+            {name.removeprefix(ENCODER_PREFIX): tensor for name, tensor in weights.items() if name.startswith(ENCODER_PREFIX)},
+        )
+        network = WordTagger(encoder.module, encoder.width, len(weights["head.bias"]))
+        network.head.load_state_dict({"weight": weights["head.weight"], "bias": weights["head.bias"]})
+        self._adopt(encoder, network)
+
+    def to_bytes(self) -> bytes:
+        """Configuration, tokenizer and weights; empty before there are any."""
+        if not self.is_ready:
+            return b""
+        return bytes(srsly.msgpack_dumps({**self.description, WEIGHTS_FILE: safetensors.torch.save(self._weights())}))
+
+    def from_bytes(self, data: bytes) -> "TaggerShim":
+        """Take over what `to_bytes` gave."""
+        if data:
+            files = srsly.msgpack_loads(data)
+            weights = safetensors.torch.load(files.pop(WEIGHTS_FILE))
+            self._restore(files, weights, "the model's bytes")
+        return self
+
+    def to_disk(self, path: Path | str) -> None:
+        """Write a folder of JSON files and one safetensors file; nothing before there are weights."""
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.is_ready:
+            for name, text in self.description.items():
+                (folder / name).write_text(text, encoding="utf8")
+            safetensors.torch.save_file(self._weights(), folder / WEIGHTS_FILE, metadata={"format": "pt"})
+
+    def from_disk(self, path: Path | str) -> "TaggerShim":
+        """Read what `to_disk` wrote.
+
+        RAISES: ModelFilesError naming the file that is missing or damaged.
+        """
+        folder = Path(path)
+        if not (folder / WEIGHTS_FILE).exists() and not (folder / DESCRIPTION_FILES[0]).exists():
+            return self
+        for name in (*DESCRIPTION_FILES, WEIGHTS_FILE):
+            if not (folder / name).exists():
+                raise ModelFilesError(f"{folder / name} is missing. Copy or save the pipeline again.")
+        description = {name: (folder / name).read_text(encoding="utf8") for name in DESCRIPTION_FILES}
+        try:
+            weights = safetensors.torch.load_file(folder / WEIGHTS_FILE)
+        except safetensors.SafetensorError as error:
+            raise ModelFilesError(
+                f"{folder / WEIGHTS_FILE} is damaged ({error}). Copy or save the pipeline again."
+            ) from error
+        self._restore(description, weights, str(folder / WEIGHTS_FILE))
+        return self
+
+
+def _split(scores: Scores, docs: Sequence[Doc]) -> list[Scores]:
+    return np.split(scores, np.cumsum([len(doc) for doc in docs])[:-1]) if docs else []
+
+
+def _no_backprop(gradients: Sequence[Scores]) -> list[Doc]:
+    raise ValueError("Scores that were predicted have no gradients; use begin_update instead of predict.")

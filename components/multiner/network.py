@@ -1,0 +1,109 @@
+"""The network: an encoder, dropout, and one linear layer on the first piece of each word."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from .embedding import RowwiseEmbedding
+
+HEAD_SPREAD = 0.02
+SIXTEEN_BITS = 1 << 16
+
+
+class Dropout(nn.Module):
+    """Dropout (Srivastava et al. 2014) whose random numbers cost little on a CPU.
+
+    There torch draws a double for each value, which takes as long as a sixth of all of training. This draws 16
+    bits for each, so the rate is exact to 1/65,536.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Zero a share `rate` of the values and scale up the others; return them as they are outside training."""
+        if not self.training or self.rate == 0.0:
+            return values
+        if values.device.type != "cpu":
+            return nn.functional.dropout(values, self.rate, training=True)
+        draws = torch.empty((values.numel() + 3) // 4, dtype=torch.int64)
+        # From the smallest to the largest integer: every bit is random.
+        draws.random_(-(1 << 63), None)
+        threshold = round(self.rate * SIXTEEN_BITS) - SIXTEEN_BITS // 2
+        kept = draws.view(torch.int16)[: values.numel()].view(values.shape) >= threshold
+        return values * (kept.to(values.dtype) * (1.0 / (1.0 - self.rate)))
+
+
+class WordTagger(nn.Module):
+    """Scores for the tags of words.
+
+    encoder (nn.Module): A Hugging Face encoder, whose embedding table and dropout layers are replaced by ours.
+    width (int): Values in the encoder's vectors.
+    tags (int): How many tags there are to score.
+    """
+
+    def __init__(self, encoder: nn.Module, width: int, tags: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        embedding = RowwiseEmbedding(encoder.get_input_embeddings().weight)  # type: ignore[operator]
+        encoder.set_input_embeddings(embedding)  # type: ignore[operator]
+        _replace_dropout(encoder)
+        self.dropout = Dropout(0.0)
+        self.head = nn.Linear(width, tags)
+        nn.init.normal_(self.head.weight, std=HEAD_SPREAD)
+        nn.init.zeros_(self.head.bias)
+
+    @property
+    def embedding(self) -> RowwiseEmbedding:
+        """The encoder's embedding table."""
+        embedding = self.encoder.get_input_embeddings()  # type: ignore[operator]
+        assert isinstance(embedding, RowwiseEmbedding)
+        return embedding
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor, firsts: torch.Tensor) -> torch.Tensor:
+        """Score words.
+
+        ids (batch, pieces): Piece ids with special pieces, filled up on the right.
+        mask (batch, pieces): 1 for pieces, 0 for filling.
+        firsts (words,): Where the first piece of each word stands, counted through the batch row by row.
+        RETURNS (words, tags): Unnormalised scores.
+        """
+        vectors = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        words = vectors.reshape(-1, vectors.shape[-1])[firsts]
+        scores: torch.Tensor = self.head(self.dropout(words))
+        return scores.float()
+
+    def set_dropout(self, rate: float) -> None:
+        """Use this dropout rate everywhere."""
+        for module in self.modules():
+            if isinstance(module, Dropout):
+                module.rate = rate
+
+    def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """What an optimiser should move, by name: of the embedding table only the rows in use."""
+        if self.embedding.rows is not None:
+            yield "embedding.rows", self.embedding.rows
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                yield name, parameter
+
+    def grow(self, tags: int) -> None:
+        """Have more tags; the scores of those that were there keep their weights."""
+        old = self.head
+        new = nn.Linear(old.in_features, tags).to(old.weight.device)
+        nn.init.normal_(new.weight, std=HEAD_SPREAD)
+        nn.init.zeros_(new.bias)
+        with torch.no_grad():
+            new.weight[: old.out_features] = old.weight
+            new.bias[: old.out_features] = old.bias
+        self.head = new
+
+
+def _replace_dropout(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, nn.Dropout):
+            setattr(module, name, Dropout(child.p))
+        else:
+            _replace_dropout(child)

@@ -1,0 +1,72 @@
+"""Words to pieces: the alignment between what spaCy calls a word and what an encoder reads.
+
+Every word is cut on its own, as `is_split_into_words=True` does. So a word's pieces are the ones it was cut
+into, whatever its neighbours are: no offsets are compared, nothing can be misaligned, and a cut can be remembered
+by the word. In most texts most words are then a table look-up.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+REMEMBERED_WORDS = 500_000
+
+
+class Pieces(NamedTuple):
+    """The pieces of some words in order.
+
+    ids: Array (pieces,) of the encoder's piece ids, without special pieces.
+    counts: Array (words,) of how many of them belong to each word; 0 for white space.
+    """
+
+    ids: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+
+class PieceCutter:
+    """Cuts words into pieces and remembers how.
+
+    tokenizer (Tokenizer): The encoder's own.
+    unknown (int): The piece for a word that the tokenizer turns into nothing.
+    longest (int): A word of more pieces than this is represented by its first ones, so that it cannot push its
+        neighbours out of the encoder's view. No word is lost: its label sits on its first piece.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, unknown: int, longest: int) -> None:
+        self.tokenizer = tokenizer
+        self.unknown = unknown
+        self.longest = longest
+        self._cuts: dict[int, tuple[int, ...]] = {}
+
+    def __call__(self, orths: Sequence[int], text_of: Callable[[int], str]) -> Pieces:
+        """Cut words.
+
+        orths (Sequence[int]): The words' hashes, as `token.orth` gives them; equal words have equal hashes.
+        text_of (Callable): From such a hash to the word's text; called for words not met before.
+        """
+        cuts = self._cuts
+        unmet = {orth for orth in orths if orth not in cuts}
+        if unmet:
+            if len(cuts) + len(unmet) > REMEMBERED_WORDS:
+                # Starting over is simpler than counting uses, and costs one look at each word every so often.
+                # A new dict, so that a thread in the middle of a look-up keeps the one it has.
+                cuts = self._cuts = {}
+                unmet = set(orths)
+            self._learn(cuts, list(unmet), text_of)
+        found = [cuts[orth] for orth in orths]
+        counts = np.fromiter(map(len, found), np.int64, len(found))
+        ids = np.fromiter((piece for cut in found for piece in cut), np.int64, int(counts.sum()))
+        return Pieces(ids, counts)
+
+    def _learn(self, cuts: dict[int, tuple[int, ...]], orths: list[int], text_of: Callable[[int], str]) -> None:
+        texts = [text_of(orth) for orth in orths]
+        # Cut as one-word sentences; a word stays one even if the tokenizer's own splitting finds blanks in it.
+        encodings = self.tokenizer.encode_batch([[text] for text in texts], is_pretokenized=True, add_special_tokens=False)
+        for orth, text, encoding in zip(orths, texts, encodings, strict=True):
+            if text.isspace():
+                cuts[orth] = ()
+            else:
+                cuts[orth] = tuple(encoding.ids[: self.longest]) or (self.unknown,)

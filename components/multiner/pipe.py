@@ -1,0 +1,323 @@
+"""The spaCy component: labels, prediction, annotation, training, saving."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from spacy import util
+from spacy.errors import Errors
+from spacy.language import Language
+from spacy.pipeline import TrainablePipe
+from spacy.scorer import get_ner_prf
+from spacy.tokens import Doc, Span, SpanGroup
+from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.vocab import Vocab
+from thinc.api import Config, Model, Optimizer
+
+from .decoding import best_legal_tags, confidences, log_softmax, spans_of
+from .encoder import load_encoder
+from .model import Scores, TaggerShim
+from .tags import split_tag
+
+DEFAULT_CONFIG = """
+[model]
+@architectures = "multiner.Classifier.v1"
+window = 256
+overlap = 64
+batch_pieces = 2048
+precision = "auto"
+
+[scorer]
+@scorers = "multiner.ner_scorer.v1"
+"""
+MISSING = -1
+
+Predictions = list[tuple[list[tuple[int, int, str]], NDArray[np.float32]]]
+
+
+@Language.factory(
+    "multiner",
+    assigns=["doc.ents", "doc.spans", "token.ent_iob", "token.ent_type"],
+    default_config={**Config().from_str(DEFAULT_CONFIG), "spans_key": "ner"},
+    default_score_weights={"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0, "ents_per_type": None},
+)
+def make_multiner(
+    nlp: Language,
+    name: str,
+    model: Model[list[Doc], list[Scores]],
+    spans_key: str,
+    scorer: Callable[..., Any] | None,
+) -> "Multiner":
+    """Construct the component; see `Multiner`."""
+    return Multiner(nlp.vocab, model, name, spans_key=spans_key, scorer=scorer)
+
+
+class Multiner(TrainablePipe):
+    """Tags words with a Hugging Face encoder and one linear layer, and sets the entities that the tags spell.
+
+    Sets `doc.ents`, and the same spans in `doc.spans[spans_key]` with the probability that each one is exactly
+    right in `doc.spans[spans_key].attrs["scores"]` (float32, in the order of the spans).
+
+    vocab (Vocab): The shared vocabulary.
+    model (Model): From documents to tag scores, as `multiner.Classifier.v1` builds it.
+    name (str): The component's name in the pipeline.
+    spans_key (str): Where in `doc.spans` entities and scores go.
+    scorer (Callable | None): Scores examples; by default spaCy's `ents_*`.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model[list[Doc], list[Scores]],
+        name: str = "multiner",
+        *,
+        spans_key: str = "ner",
+        scorer: Callable[..., Any] | None = None,
+    ) -> None:
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.scorer = scorer
+        self.cfg: dict[str, Any] = {"labels": [], "spans_key": spans_key}
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The entity types, in the order of their tags."""
+        return tuple(self.cfg["labels"])
+
+    @property
+    def label_data(self) -> list[str]:
+        """What `initialize(labels=...)` takes and `spacy init labels` writes."""
+        return list(self.cfg["labels"])
+
+    @property
+    def shim(self) -> TaggerShim:
+        """The holder of network and tokenizer."""
+        shim = self.model.shims[0]
+        assert isinstance(shim, TaggerShim)
+        return shim
+
+    def add_label(self, label: str) -> int:
+        """Have one more entity type.
+
+        RETURNS: 1, or 0 if it was there already.
+        RAISES: ValueError if it is no string.
+        """
+        if not isinstance(label, str):
+            raise ValueError(Errors.E187)
+        if label in self.labels:
+            return 0
+        self.cfg["labels"].append(label)
+        self.vocab.strings.add(label)
+        if self.shim.is_ready:
+            self.shim.network.grow(self._tag_count)
+        return 1
+
+    @property
+    def _tag_count(self) -> int:
+        return 1 + 2 * len(self.labels)
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+        labels: Sequence[str] | None = None,
+        encoder: str | None = None,
+        revision: str | None = None,
+    ) -> None:
+        """Load the pretrained encoder and put a new head on it.
+
+        get_examples (Callable): Gives the training examples.
+        nlp (Language | None): Not used; the signature is spaCy's.
+        labels (Sequence | None): The entity types; if None, those of all the examples.
+        encoder (str | None): A folder or a name on the hub. In a config it stands in
+            `[initialize.components.NAME]`, so that it is only read before training.
+        revision (str | None): Branch, tag or commit on the hub.
+        RAISES: ValueError without encoder or labels; EncoderNotFound, EncoderNotUsable.
+        """
+        validate_get_examples(get_examples, "Multiner.initialize")
+        if encoder is None:
+            raise ValueError(
+                f"The component '{self.name}' has no encoder to start from. Add to the config:\n\n"
+                f'[initialize.components.{self.name}]\nencoder = "xlm-roberta-base"\n\n'
+                "with a name on the Hugging Face hub or the path of a folder."
+            )
+        found = labels if labels is not None else _entity_types(get_examples())
+        for label in found:
+            self.add_label(label)
+        if not self.labels:
+            raise ValueError(
+                f"The component '{self.name}' has no labels: the training data holds no entity. Check it, or give "
+                f'labels = ["PER", ...] in [initialize.components.{self.name}].'
+            )
+        self.shim.start(load_encoder(encoder, revision=revision), self._tag_count)
+
+    def predict(self, docs: Iterable[Doc]) -> Predictions:
+        """The entities of documents, which stay as they are.
+
+        RETURNS: For each document its entities (first word, word after the last, label) and their confidences.
+        RAISES: ValueError if the component is neither trained nor loaded.
+        """
+        docs = list(docs)
+        if not self.shim.is_ready:
+            raise ValueError(
+                Errors.E109.format(name=self.name) + " It has no weights: train or load the pipeline first."
+            )
+        return [
+            self._decode(doc, scores) for doc, scores in zip(docs, self.model.predict(docs), strict=True)
+        ]
+
+    def _decode(self, doc: Doc, scores: Scores) -> tuple[list[tuple[int, int, str]], NDArray[np.float32]]:
+        # White space takes no part: it neither starts, ends nor interrupts an entity.
+        words = np.flatnonzero(~doc.to_array("IS_SPACE").astype(bool))
+        scores = scores[words]
+        spans = spans_of(best_legal_tags(scores), self.labels)
+        places = [(int(words[start]), int(words[end - 1]) + 1, label) for start, end, label in spans]
+        return places, confidences(scores, spans, self.labels)
+
+    def set_annotations(self, docs: Iterable[Doc], predictions: Predictions) -> None:
+        """Set entities and their confidences."""
+        for doc, (places, scores) in zip(docs, predictions, strict=True):
+            entities = [Span(doc, start, end, label=label) for start, end, label in places]
+            doc.set_ents(entities)
+            group = SpanGroup(doc, name=self.cfg["spans_key"], spans=entities, attrs={"scores": scores})
+            doc.spans[self.cfg["spans_key"]] = group
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Learn from a batch of examples.
+
+        drop (float): The rate of dropout, in the encoder and before the head.
+        sgd (Optimizer | None): Moves the weights at once if given; else `finish_update` does, gradients adding up.
+        losses (dict | None): Where the mean cross-entropy of the batch's words is added, under the pipe's name.
+        RAISES: ValueError if the loss is not a number.
+        """
+        losses = losses if losses is not None else {}
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, "Multiner.update")
+        if not any(len(example.predicted) for example in examples):
+            return losses
+        self.shim.network.set_dropout(drop)
+        scores, backprop = self.model.begin_update([example.predicted for example in examples])
+        loss, gradients = self.get_loss(examples, scores)
+        if np.isnan(loss):
+            raise ValueError(Errors.E910.format(name=self.name) + " Lower the learning rate.")
+        backprop(gradients)
+        if sgd is not None:
+            self.finish_update(sgd)
+        losses[self.name] += loss
+        return losses
+
+    def get_loss(self, examples: Iterable[Example], scores: list[Scores]) -> tuple[float, list[Scores]]:
+        """Mean cross-entropy over the words that have a gold tag, and its gradient for each document's scores.
+
+        Words without annotation and white space count for nothing: their gradient is zero.
+        """
+        examples = list(examples)
+        gold = [self._gold_tags(example) for example in examples]
+        labelled = sum(int((tags != MISSING).sum()) for tags in gold)
+        loss = 0.0
+        gradients = []
+        for tags, scored in zip(gold, scores, strict=True):
+            gradient = np.zeros_like(scored)
+            rows = np.flatnonzero(tags != MISSING)
+            if len(rows):
+                log_probabilities = log_softmax(scored[rows])
+                loss -= float(log_probabilities[np.arange(len(rows)), tags[rows]].sum())
+                gradient[rows] = np.exp(log_probabilities)
+                gradient[rows, tags[rows]] -= 1.0
+                gradient /= labelled
+            gradients.append(gradient)
+        return loss / max(labelled, 1), gradients
+
+    def _gold_tags(self, example: Example) -> NDArray[np.int64]:
+        numbers = {"O": 0}
+        for index, label in enumerate(self.labels):
+            begin = 2 * index + 1
+            numbers |= {f"B-{label}": begin, f"U-{label}": begin, f"I-{label}": begin + 1, f"L-{label}": begin + 1}
+        tags = np.array([numbers.get(tag, MISSING) for tag in example.get_aligned_ner()], np.int64)
+        tags[example.predicted.to_array("IS_SPACE").astype(bool)] = MISSING
+        return tags
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """Settings, vocabulary and model as bytes."""
+        return bytes(
+            util.to_bytes(
+                {
+                    "cfg": lambda: util.srsly.json_dumps(self.cfg),
+                    "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
+                    "model": self.shim.to_bytes,
+                },
+                exclude,
+            )
+        )
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "Multiner":
+        """Take over what `to_bytes` gave."""
+        util.from_bytes(
+            bytes_data,
+            {
+                "cfg": lambda data: self.cfg.update(util.srsly.json_loads(data)),
+                "vocab": lambda data: self.vocab.from_bytes(data, exclude=exclude),
+                "model": self.shim.from_bytes,
+            },
+            exclude,
+        )
+        return self
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Write a folder with settings, vocabulary and, in `model/`, JSON and safetensors files."""
+        util.to_disk(
+            path,
+            {
+                "cfg": lambda file: util.srsly.write_json(file, self.cfg),
+                "vocab": lambda folder: self.vocab.to_disk(folder, exclude=exclude),
+                "model": self.shim.to_disk,
+            },
+            exclude,
+        )
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "Multiner":
+        """Read what `to_disk` wrote, without any network."""
+        util.from_disk(
+            path,
+            {
+                "cfg": lambda file: self.cfg.update(util.srsly.read_json(file)),
+                "vocab": lambda folder: self.vocab.from_disk(folder, exclude=exclude),
+                "model": self.shim.from_disk,
+            },
+            exclude,
+        )
+        return self
+
+
+def _entity_types(examples: Iterable[Example]) -> list[str]:
+    types: set[str] = set()
+    for example in examples:
+        types.update(entity.label_ for entity in example.reference.ents)
+    return sorted(types)
+
+
+def make_ner_scorer() -> Callable[..., dict[str, Any]]:
+    """spaCy's scorer of entities: `ents_p`, `ents_r`, `ents_f`, `ents_per_type`.
+
+    Registered as `multiner.ner_scorer.v1`.
+    """
+    return score_entities
+
+
+def score_entities(examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
+    """Precision, recall and F1 of entities that match exactly."""
+    scores: dict[str, Any] = get_ner_prf(examples, **kwargs)
+    return scores

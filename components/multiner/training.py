@@ -1,0 +1,174 @@
+"""What `spacy train` needs beside the pipe: the optimiser, the schedule in steps, batches, progress."""
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import torch
+from spacy.tokens import DocBin
+from spacy.training import Example
+from thinc.api import Optimizer
+from thinc.optimizers import FloatOrSeq
+from torch import nn
+
+GROUPED_BATCHES = 50
+PARAMETER_KINDS = [(is_head, decays) for is_head in (False, True) for decays in (False, True)]
+
+
+class AdamW(Optimizer):
+    """AdamW (Loshchilov and Hutter 2019) for the encoder and its head, with settings for each.
+
+    The head starts from random weights and learns faster than the pretrained encoder. Weight decay leaves out
+    what is added or multiplied element by element (biases, layer norms) and the embedding table, where it would
+    shrink the rows of pieces that the corpus never shows. In other components of the pipeline it is thinc's Adam.
+
+    learn_rate: Of the encoder; a number or a schedule.
+    head_factor (float): How many times greater the head's is.
+    weight_decay (float): Share of a weight that goes per step and unit of learning rate.
+    beta1, beta2, eps: Of Adam.
+    grad_clip (float): The greatest norm that all gradients together may have; 0 for no limit.
+    """
+
+    __slots__ = ["head_factor"]
+
+    def __init__(
+        self,
+        learn_rate: FloatOrSeq,
+        *,
+        head_factor: float,
+        weight_decay: float,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        grad_clip: float,
+    ) -> None:
+        super().__init__(
+            learn_rate,
+            L2=weight_decay,
+            beta1=beta1,
+            beta2=beta2,
+            eps=eps,
+            grad_clip=grad_clip,
+            use_averages=False,
+        )
+        self.head_factor = head_factor
+
+
+def make_adamw(
+    learn_rate: FloatOrSeq,
+    head_factor: float = 10.0,
+    weight_decay: float = 0.01,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    grad_clip: float = 1.0,
+) -> AdamW:
+    """Registered as `multiner.AdamW.v1`; see `AdamW`."""
+    return AdamW(
+        learn_rate,
+        head_factor=head_factor,
+        weight_decay=weight_decay,
+        beta1=beta1,
+        beta2=beta2,
+        eps=eps,
+        grad_clip=grad_clip,
+    )
+
+
+def step_adamw(
+    settings: AdamW, state: torch.optim.AdamW | None, parameters: Sequence[tuple[str, nn.Parameter]]
+) -> torch.optim.AdamW:
+    """One step of AdamW over a network's parameters.
+
+    state (torch.optim.AdamW | None): What the last step returned; None for the first one.
+    """
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {key: [] for key in PARAMETER_KINDS}
+    for name, parameter in parameters:
+        decays = parameter.ndim > 1 and not name.startswith("embedding.")
+        groups[name.startswith("head."), decays].append(parameter)
+    if state is None:
+        state = torch.optim.AdamW([{"params": groups[kind]} for kind in PARAMETER_KINDS], fused=True)
+    for (is_head, decays), group in zip(PARAMETER_KINDS, state.param_groups, strict=True):
+        group["params"] = groups[is_head, decays]
+        group["lr"] = settings.learn_rate * (settings.head_factor if is_head else 1.0)
+        group["betas"] = (settings.b1, settings.b2)
+        group["eps"] = settings.eps
+        group["weight_decay"] = settings.L2 if decays else 0.0
+    for _, parameter in parameters:
+        _fit_state(state.state[parameter], parameter)
+    if settings.grad_clip:
+        nn.utils.clip_grad_norm_([parameter for _, parameter in parameters], settings.grad_clip)
+    state.step()
+    return state
+
+
+def _fit_state(state: dict[str, torch.Tensor], parameter: nn.Parameter) -> None:
+    """Rows that the embedding has met since the last step start with momentum zero, as if always there."""
+    for name in ("exp_avg", "exp_avg_sq"):
+        moment = state.get(name)
+        if moment is not None and moment.shape != parameter.shape:
+            grown = torch.zeros_like(parameter)
+            grown[: len(moment)] = moment
+            state[name] = grown
+
+
+def count_steps(corpus: Path, batch_size: int, epochs: float) -> int:
+    """How many batches some epochs over a corpus are. Registered as `multiner.steps.v1`.
+
+    corpus (Path): A `.spacy` file, or a folder of them.
+    batch_size (int): Sentences in a batch.
+    RAISES: FileNotFoundError.
+    """
+    return max(1, round(epochs * ceil(count_docs(corpus) / batch_size)))
+
+
+def count_docs(corpus: Path) -> int:
+    """The number of documents in a `.spacy` file or a folder of them."""
+    corpus = Path(corpus)
+    files = sorted(corpus.rglob("*.spacy")) if corpus.is_dir() else [corpus]
+    if not files or not all(file.exists() for file in files):
+        raise FileNotFoundError(f"There is no corpus at {corpus}. Make it with scripts/convert.py.")
+    return sum(len(DocBin().from_disk(file)) for file in files)
+
+
+def warmup_linear(peak: float, warmup: float, total_steps: int) -> Iterator[float]:
+    """A learning rate that rises linearly from 0 to `peak` and falls linearly to 0.
+
+    Registered as `multiner.warmup_linear.v1`.
+
+    warmup (float): The share of all steps in which it rises.
+    """
+    rising = max(1, round(warmup * total_steps))
+    step = 0
+    while True:
+        step += 1
+        fallen = (total_steps - step + 1) / max(1, total_steps - rising + 1)
+        yield peak * max(0.0, min(step / rising, fallen))
+
+
+def length_grouped_batches(size: int) -> Callable[[Iterable[Example]], Iterator[list[Example]]]:
+    """Batches of `size` examples of about the same length, in random order.
+
+    Registered as `multiner.LengthGroupedBatches.v1`. The examples are expected shuffled, as `spacy train` gives
+    them; within stretches of fifty batches they are sorted by length, and then the batches are shuffled.
+    """
+
+    def batch(examples: Iterable[Example]) -> Iterator[list[Example]]:
+        waiting = list(examples)
+        batches: list[list[Example]] = []
+        stretch = size * GROUPED_BATCHES
+        for start in range(0, len(waiting), stretch):
+            group = sorted(waiting[start : start + stretch], key=_characters)
+            batches += [group[at : at + size] for at in range(0, len(group), size)]
+        random.shuffle(batches)
+        yield from batches
+
+    return batch
+
+
+def _characters(example: Example) -> int:
+    # Characters tell the number of pieces better than words do, and cost nothing to count.
+    doc: Any = example.predicted
+    return int(doc[-1].idx + len(doc[-1])) if len(doc) else 0

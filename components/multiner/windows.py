@@ -1,0 +1,75 @@
+"""Documents longer than the encoder can read, and batches that waste little.
+
+A document is read through windows of whole words that overlap. Each word takes its scores from the one window in
+which it stands farther from the border: the overlap is split in the middle. So every word is scored exactly
+once, with context on both sides, and nothing is cut off.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Window(NamedTuple):
+    """A stretch of a document that the encoder reads at once, in words counted from the document's start.
+
+    start, end: The words that are read.
+    keep_start, keep_end: The words among them whose scores are taken from this window.
+    """
+
+    start: int
+    end: int
+    keep_start: int
+    keep_end: int
+
+
+def plan_windows(counts: NDArray[np.int64], capacity: int, overlap: int) -> list[Window]:
+    """Cover a document with windows.
+
+    counts (array (words,)): Pieces of each word; none may have more than `capacity`.
+    capacity (int): The most pieces of a window, special pieces not counted.
+    overlap (int): About how many pieces two neighbouring windows share; less than half of `capacity`.
+    RETURNS: Windows whose kept parts follow each other from the first word to the last. None for no words.
+    """
+    words = len(counts)
+    if words == 0:
+        return []
+    ends = np.cumsum(counts)
+    if ends[-1] <= capacity:
+        return [Window(0, words, 0, words)]
+    starts = ends - counts  # pieces before each word
+    windows: list[Window] = []
+    start = keep_start = 0
+    while True:
+        end = int(np.searchsorted(ends, starts[start] + capacity, side="right"))
+        if end == words:
+            windows.append(Window(start, words, keep_start, words))
+            return windows
+        # The next window begins so far back that about `overlap` pieces are read again, but never where this
+        # one began, or the plan would not end.
+        next_start = max(int(np.searchsorted(starts, ends[end - 1] - overlap, side="left")), start + 1)
+        middle = (starts[min(next_start, end)] + ends[end - 1]) / 2
+        keep_end = min(max(int(np.searchsorted(starts, middle, side="left")), next_start, keep_start), end)
+        windows.append(Window(start, end, keep_start, keep_end))
+        start, keep_start = next_start, keep_end
+
+
+def batches_by_pieces(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Group sequences so that a batch, filled up to its longest, holds at most `budget` pieces.
+
+    Long goes with long, so little is filled up. The longest come first: if memory does not suffice, that shows
+    at once. A sequence longer than the budget is a batch of its own.
+
+    lengths (Sequence[int]): Pieces of each sequence, special pieces included.
+    RETURNS: The indices of the sequences of each batch.
+    """
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    batches: list[list[int]] = []
+    for index in order:
+        if batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= budget:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+    return batches
