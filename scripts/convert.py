@@ -15,17 +15,32 @@ SEPARATORS = {"tab": "\t", "blank": None}
 
 
 def main(
-    sources: Annotated[list[Path], typer.Argument(help="Column files or folders of them, then the .spacy file to write.")],
-    split: Annotated[str | None, typer.Option(help="Of folders take only the files of this part: train, dev or test.")] = None,
-    language: Annotated[str | None, typer.Option(help="Language of sentences that do not say (lang:word) and whose folder has no such name.")] = None,
+    sources: Annotated[
+        list[Path], typer.Argument(help="Column files or folders of them, then the .spacy file to write.")
+    ],
+    split: Annotated[
+        str | None, typer.Option(help="Of folders take only the files of this part: train, dev or test.")
+    ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(help="Language of sentences that do not say (lang:word) and whose folder has no such name."),
+    ] = None,
     scheme: Annotated[Scheme | None, typer.Option(help="Tagging scheme, if it should not be found out.")] = None,
     encoding: Annotated[str, typer.Option(help="Encoding of the files.")] = "utf-8",
-    separator: Annotated[str | None, typer.Option(help="'tab' or 'blank'; with this or the next two nothing is found out.")] = None,
+    separator: Annotated[
+        str | None, typer.Option(help="'tab' or 'blank'; with this or the next two nothing is found out.")
+    ] = None,
     word_column: Annotated[int | None, typer.Option(help="Column of the words, counted from 0.")] = None,
     tag_column: Annotated[int | None, typer.Option(help="Column of the tags; -1 is the last.")] = None,
-    language_prefix: Annotated[bool, typer.Option(help="Words have their language in front, as in de:Wort (with named columns).")] = False,
-    repair: Annotated[bool, typer.Option(help="Make illegal tag sequences legal, count the changes and list them beside the output.")] = False,
-    sentences: Annotated[int, typer.Option(help="Take so many sentences, shuffled with the seed; 0 for all, in order.")] = 0,
+    language_prefix: Annotated[
+        bool, typer.Option(help="Words have their language in front, as in de:Wort (with named columns).")
+    ] = False,
+    repair: Annotated[
+        bool, typer.Option(help="Make illegal tag sequences legal, count the changes and list them beside the output.")
+    ] = False,
+    sentences: Annotated[
+        int, typer.Option(help="Take so many sentences, shuffled with the seed; 0 for all, in order.")
+    ] = 0,
     seed: Annotated[int, typer.Option(help="Seed of that shuffle, the one of datasets.Dataset.shuffle.")] = 0,
 ) -> None:
     """Convert column files to one .spacy file, one document a sentence, and say what went in.
@@ -81,7 +96,9 @@ def show(conversion: Conversion, target: Path) -> None:
     if conversion.document_starts:
         out.print(f"{conversion.document_starts:,} -DOCSTART- lines are no words and were passed over.")
     if conversion.repairs:
-        out.print(f"[yellow]{len(conversion.repairs):,} tags were repaired; they are listed in {repairs_path(target)}[/]")
+        out.print(
+            f"[yellow]{len(conversion.repairs):,} tags were repaired; they are listed in {repairs_path(target)}[/]"
+        )
 
 
 if __name__ == "__main__":

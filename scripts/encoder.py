@@ -11,8 +11,12 @@ from multiner.encoder import fetch_encoder
 
 
 def main(
-    name: Annotated[str, typer.Argument(help=f"'{BUNDLED_NAME}' for the bundled one, else a name on the hub or a folder.")],
-    folder: Annotated[Path, typer.Argument(help="Where it is written; what stands there is replaced when all is done.")],
+    name: Annotated[
+        str, typer.Argument(help=f"'{BUNDLED_NAME}' for the bundled one, else a name on the hub or a folder.")
+    ],
+    folder: Annotated[
+        Path, typer.Argument(help="Where it is written; what stands there is replaced when all is done.")
+    ],
     revision: Annotated[str, typer.Option(help="Branch, tag or commit on the hub.")] = "main",
 ) -> None:
     """Write an encoder as a folder with config.json, weights and tokenizer.json.

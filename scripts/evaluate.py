@@ -43,7 +43,9 @@ def show(report: Report) -> None:
             table.add_row(name, *(percent(row[key]) for key in ("precision", "recall", "f1")), f"{row['support']:,}")
         out.print(table)
     spacy, raw = report["spacy"], report["raw_text"]
-    out.print(f"spaCy ents_p {percent(spacy['ents_p'])}, ents_r {percent(spacy['ents_r'])}, ents_f {percent(spacy['ents_f'])}")
+    out.print(
+        f"spaCy ents_p {percent(spacy['ents_p'])}, ents_r {percent(spacy['ents_r'])}, ents_f {percent(spacy['ents_f'])}"
+    )
     out.print(
         f"Raw text, tokenised by the pipeline: precision {percent(raw['precision'])}, recall {percent(raw['recall'])}, "
         f"F1 {percent(raw['f1'])}"

@@ -21,7 +21,8 @@ def main(
         prepare_device(gpu_id)
         check_encoder_folder(encoder)
         sizes = {part: count_docs(corpus / f"{part}.spacy") for part in ("train", "dev")}
-    out.print(f"[green]✔[/] {describe_device(gpu_id)}; {encoder}; {sizes['train']:,} sentences to train, {sizes['dev']:,} to choose by")
+    out.print(f"[green]✔[/] {describe_device(gpu_id)}; encoder {encoder}")
+    out.print(f"  {sizes['train']:,} sentences to learn from, {sizes['dev']:,} to choose the best epoch by")
 
 
 if __name__ == "__main__":

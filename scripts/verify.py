@@ -17,7 +17,8 @@ def main(
     packages: Annotated[Path, typer.Argument(help="The folder with both wheels.")],
     package: Annotated[str, typer.Argument(help="The pipeline's package, for example xx_multiner_sample.")],
     version: Annotated[str, typer.Argument(help="Its version.")],
-    sentences: Annotated[Path, typer.Option(help="JSON: a sentence for each language.")] = PROJECT / "corpus/verify.json",
+    sentences: Annotated[Path, typer.Option(help="JSON: a sentence for each language.")] = PROJECT
+    / "corpus/verify.json",
 ) -> None:
     """Install both wheels into a new environment, load the pipeline by name without network, print entities."""
     with plain_errors():

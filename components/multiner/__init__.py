@@ -1,0 +1,1 @@
+"""Multilingual named entity recognition: a spaCy component on Hugging Face encoders."""

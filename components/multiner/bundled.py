@@ -13,6 +13,7 @@ import json
 import struct
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +176,7 @@ def _read_vocabulary(reader: _Reader) -> Vocabulary:
     if offsets[-1] > len(blob):
         raise EncoderFileError(f"{reader.path}: a piece ends at {offsets[-1]} in a text of {len(blob)} bytes.")
     try:
-        pieces = [blob[start:end].decode("utf8") for start, end in zip(offsets, offsets[1:], strict=False)]
+        pieces = [blob[start:end].decode("utf8") for start, end in pairwise(offsets)]
     except UnicodeDecodeError as error:
         raise EncoderFileError(f"{reader.path}: the vocabulary is not UTF-8 ({error}).") from error
     return Vocabulary(pieces, scores, bos, eos, pad, unk)
@@ -196,7 +197,9 @@ def _read_tensors(reader: _Reader, sizes: Sizes) -> dict[str, NDArray[np.float32
         if values != expected:
             raise EncoderFileError(f"{reader.path}: tensor '{name}' has {values:,} values, expected {expected:,}.")
         data = reader.bytes_at(offset, size, f"tensor '{name}'")
-        tensors[_transformers_name(name)] = _dequantised(reader.path, name, dtype, data, values, sizes.block).reshape(shape)
+        tensors[_transformers_name(name)] = _dequantised(reader.path, name, dtype, data, values, sizes.block).reshape(
+            shape
+        )
     if shapes:
         raise EncoderFileError(f"{reader.path}: tensors missing: {', '.join(sorted(shapes)[:5])}.")
     return tensors
@@ -288,6 +291,8 @@ def write_bundled_encoder(folder: Path, source: Path | None = None) -> None:
     }
     with new_folder(folder) as unfinished:
         (unfinished / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf8")
-        (unfinished / "tokenizer_config.json").write_text(json.dumps(tokenizer_config, indent=2) + "\n", encoding="utf8")
+        (unfinished / "tokenizer_config.json").write_text(
+            json.dumps(tokenizer_config, indent=2) + "\n", encoding="utf8"
+        )
         unigram_tokenizer(vocabulary).save(str(unfinished / "tokenizer.json"), pretty=False)
         save_file(tensors, unfinished / "model.safetensors", metadata={"format": "pt"})

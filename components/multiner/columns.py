@@ -147,14 +147,14 @@ def read_columns(
     for rows in groups:
         tags, problems = to_iob2([row.tag for row in rows], scheme)
         if problems and not repair:
-            row = rows[problems[0].index]
+            row = rows[problems[0].word]
             raise ColumnError(
                 path,
                 row.line,
                 f"the tag '{row.tag}' of '{row.word}' is not legal {scheme.value.upper()}: {problems[0].reason}.",
                 "Correct it, name another scheme with --scheme, or let --repair change it and list what it changed.",
             )
-        repairs += [Repair(path, rows[problem.index].line, rows[problem.index].word, problem) for problem in problems]
+        repairs += [Repair(path, rows[problem.word].line, rows[problem.word].word, problem) for problem in problems]
         sentences.append(Sentence([row.word for row in rows], tags, rows[0].language, path, rows[0].line))
     return ColumnFile(sentences, layout, scheme, repairs, document_starts)
 
@@ -210,7 +210,9 @@ def _read_row(path: Path, number: int, line: str, layout: Layout) -> _Row:
     if layout.language_prefix:
         match = LANGUAGE_PREFIX.fullmatch(word)
         if match is None:
-            raise ColumnError(path, number, f"'{word}' has no language in front.", "Every word needs one, as in 'de:Wort'.")
+            raise ColumnError(
+                path, number, f"'{word}' has no language in front.", "Every word needs one, as in 'de:Wort'."
+            )
         language, word = match.groups()
     if not word.strip():
         raise ColumnError(path, number, f"the word in {line!r} is empty.", "Remove the line or give the word.")

@@ -12,7 +12,7 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from spacy.vocab import Vocab
 
-from .columns import ColumnError, ColumnFile, Layout, Repair, Sentence, read_columns
+from .columns import ColumnFile, Layout, Repair, Sentence, read_columns
 from .files import new_file
 from .spacing import spaces_after
 from .tags import Scheme, spans_from_tags
@@ -44,9 +44,13 @@ class Source:
 
 SOURCES = {
     "sample": Source("multiner sample (de, fr, it, en)", "corpus/sample in the project's repository", "CC0-1.0"),
-    "panx": Source("PAN-X (WikiANN; Pan et al. 2017, Rahimi et al. 2019)", "https://github.com/google-research/xtreme", "ODC-BY"),
+    "panx": Source(
+        "PAN-X (WikiANN; Pan et al. 2017, Rahimi et al. 2019)", "https://github.com/google-research/xtreme", "ODC-BY"
+    ),
     "wnut17": Source(
-        "WNUT-17 emerging entities (Derczynski et al. 2017)", "https://github.com/leondz/emerging_entities_17", "CC-BY-4.0"
+        "WNUT-17 emerging entities (Derczynski et al. 2017)",
+        "https://github.com/leondz/emerging_entities_17",
+        "CC-BY-4.0",
     ),
     "wikineural": Source(
         "WikiNEuRal (Tedeschi et al. 2021)", "https://github.com/Babelscape/wikineural", "CC-BY-NC-SA-4.0"
@@ -181,13 +185,12 @@ def write_corpus(
     """Write sentences as a DocBin, one document each, and count them.
 
     language (str | None): For sentences that do not say their own, nor lie in a folder named after it.
-    RAISES: ColumnError for a word that is only white space but part of an entity.
     """
     vocab = Vocab()
     docs = DocBin(store_user_data=True)
     for sentence in sentences:
         own = sentence.language or _language_of(sentence.path) or (language if language != MANY_LANGUAGES else None)
-        docs.add(_checked(to_doc(sentence, vocab, own), sentence))
+        docs.add(to_doc(sentence, vocab, own))
         conversion.docs += 1
         conversion.words += len(sentence.words)
         conversion.languages[own or "unknown"] += 1
@@ -215,15 +218,6 @@ def _repair_record(repair: Repair) -> dict[str, str | int]:
         "read_as": problem.iob2,
         "reason": problem.reason,
     }
-
-
-def _checked(doc: Doc, sentence: Sentence) -> Doc:
-    for entity in doc.ents:
-        if any(token.is_space for token in (entity[0], entity[-1])):
-            raise ColumnError(
-                sentence.path, sentence.line, "an entity begins or ends with white space.", "Correct the words."
-            )
-    return doc
 
 
 def _language_of(path: Path) -> str | None:

@@ -18,7 +18,8 @@ Integers = NDArray[np.int64]
 def log_softmax(scores: Floats) -> Floats:
     """Log probabilities along the last axis."""
     shifted = scores - scores.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    result: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return result
 
 
 def best_legal_tags(scores: Floats) -> Integers:

@@ -1,7 +1,7 @@
 """Where computation runs."""
 
-import spacy
 import torch
+from thinc.api import require_gpu
 
 from .errors import UserError
 from .precision import has_fast_bfloat16
@@ -24,9 +24,11 @@ def prepare_device(gpu_id: int) -> None:
             "--gpu-id -1) for the CPU, or install a driver, a CUDA build of torch and cupy."
         )
     if gpu_id >= torch.cuda.device_count():
-        raise DeviceError(f"GPU {gpu_id} was asked for, but there are only {torch.cuda.device_count()}, counted from 0.")
+        raise DeviceError(
+            f"GPU {gpu_id} was asked for, but there are only {torch.cuda.device_count()}, counted from 0."
+        )
     try:
-        spacy.require_gpu(gpu_id)
+        require_gpu(gpu_id)
     except ValueError as error:
         raise DeviceError(f"spaCy cannot use GPU {gpu_id}: {error} Install cupy for your CUDA version.") from error
 

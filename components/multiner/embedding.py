@@ -41,21 +41,28 @@ class RowwiseEmbedding(nn.Module):
             self._met = torch.empty(0, dtype=torch.long, device=self.weight.device)
             self._rows = [nn.Parameter(self.weight.new_zeros(FIRST_ROWS, self.weight.shape[1]))]
         assert self._met is not None
-        ids = ids.unique()
+        ids = torch.unique(ids)
         new = ids[self._place[ids] < 0]
         if len(new) == 0:
             return
         known = len(self._met)
         self._place[new] = torch.arange(known, known + len(new), device=new.device)
         self._met = torch.cat([self._met, new])
-        rows = self._rows[0]
+        if len(self._met) > len(self._rows[0]):
+            self._grow(max(int(len(self._rows[0]) * GROWTH), len(self._met)))
         with torch.no_grad():
-            if len(self._met) > len(rows):
-                more = max(int(len(rows) * GROWTH), len(self._met)) - len(rows)
-                rows.data = torch.cat([rows.data, rows.new_zeros(more, rows.shape[1])])
-                if rows.grad is not None:
-                    rows.grad = torch.cat([rows.grad, rows.new_zeros(more, rows.shape[1])])
-            rows.data[known : known + len(new)] = self.weight[new]
+            self._rows[0][known : known + len(new)] = self.weight[new]
+
+    def _grow(self, count: int) -> None:
+        # Another parameter, because autograd remembers the shape of the one that it has seen.
+        old = self._rows[0]
+        new = nn.Parameter(old.new_zeros(count, old.shape[1]))
+        with torch.no_grad():
+            new[: len(old)] = old
+        if old.grad is not None:
+            new.grad = torch.zeros_like(new)
+            new.grad[: len(old)] = old.grad
+        self._rows = [new]
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Vectors (..., width) of the rows with these ids."""

@@ -58,7 +58,7 @@ class Encoder:
     @property
     def width(self) -> int:
         """Values in the vector of each piece."""
-        return int(self.module.config.hidden_size)
+        return int(self.config["hidden_size"])
 
     def describe(self) -> dict[str, str]:
         """Everything but the weights, as file names with their contents."""
@@ -177,7 +177,7 @@ def _without_attention_dropout(config: Any) -> None:
 def _drop_pooler(module: nn.Module) -> None:
     """The pooler serves sentence classification; here it would only be stored and never used."""
     if getattr(module, "pooler", None) is not None:
-        module.pooler = None
+        module.pooler = None  # type: ignore[assignment]
 
 
 @contextmanager

@@ -57,7 +57,9 @@ def evaluate_files(model: str, data: Path) -> Report:
     try:
         nlp = spacy.load(model)
     except OSError as error:
-        raise FileNotFoundError(f"There is no pipeline '{model}', neither a folder nor an installed package.") from error
+        raise FileNotFoundError(
+            f"There is no pipeline '{model}', neither a folder nor an installed package."
+        ) from error
     report = evaluate(nlp, list(read_docs(data, nlp.vocab)))
     return {"model": model, "data": str(data), **report}
 

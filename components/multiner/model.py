@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import safetensors.torch
@@ -14,9 +14,10 @@ from spacy.attrs import ORTH
 from spacy.tokens import Doc
 from thinc.api import Model, Optimizer, get_torch_default_device, torch2xp, xp2torch
 from thinc.shims import Shim
+from thinc.types import FloatsXd
 
-from .errors import UserError
 from .encoder import Encoder, restore_encoder
+from .errors import UserError
 from .network import WordTagger
 from .pieces import PieceCutter
 from .precision import Precision, arithmetic, number_format
@@ -36,9 +37,7 @@ class ModelFilesError(UserError, ValueError):
     """A saved model that cannot be read; the message names the file and the remedy."""
 
 
-def Classifier(
-    window: int, overlap: int, batch_pieces: int, precision: Precision
-) -> Model[list[Doc], list[Scores]]:
+def Classifier(window: int, overlap: int, batch_pieces: int, precision: Precision) -> Model[list[Doc], list[Scores]]:
     """Build the model that owns its encoder: from documents to one row of tag scores for each word.
 
     window (int): The most pieces that the encoder reads at once; less if it cannot read so many.
@@ -53,9 +52,7 @@ def Classifier(
     return Model("multiner_classifier", _forward, shims=[TaggerShim(settings)])
 
 
-def _forward(
-    model: Model[list[Doc], list[Scores]], docs: list[Doc], is_train: bool
-) -> tuple[list[Scores], Backprop]:
+def _forward(model: Model[list[Doc], list[Scores]], docs: list[Doc], is_train: bool) -> tuple[list[Scores], Backprop]:
     shim = model.shims[0]
     scores, backprop = shim(docs, is_train)
     return scores, backprop
@@ -208,7 +205,9 @@ class TaggerShim(Shim):
         else:
             for name, parameter in parameters:
                 if parameter.grad is not None:
-                    weights, _ = optimizer((self.id, name), torch2xp(parameter.data), torch2xp(parameter.grad))
+                    # thinc keeps momentum by key and cannot enlarge it, so a parameter that grew gets another key.
+                    key = (self.id, f"{name} {tuple(parameter.shape)}")
+                    weights, _ = optimizer(key, _to_array(parameter.data), _to_array(parameter.grad))
                     parameter.data = xp2torch(weights, requires_grad=False, device=self.device)
         for _, parameter in parameters:
             parameter.grad = None
@@ -233,7 +232,11 @@ class TaggerShim(Shim):
             raise ModelFilesError(f"{where}: no tensor {', '.join(sorted(missing))}. Save the pipeline again.")
         encoder = restore_encoder(
             description,
-            {name.removeprefix(ENCODER_PREFIX): tensor for name, tensor in weights.items() if name.startswith(ENCODER_PREFIX)},
+            {
+                name.removeprefix(ENCODER_PREFIX): tensor
+                for name, tensor in weights.items()
+                if name.startswith(ENCODER_PREFIX)
+            },
         )
         network = WordTagger(encoder.module, encoder.width, len(weights["head.bias"]))
         network.head.load_state_dict({"weight": weights["head.weight"], "bias": weights["head.bias"]})
@@ -282,6 +285,10 @@ class TaggerShim(Shim):
             ) from error
         self._restore(description, weights, str(folder / WEIGHTS_FILE))
         return self
+
+
+def _to_array(tensor: torch.Tensor) -> FloatsXd:
+    return cast(FloatsXd, torch2xp(tensor))
 
 
 def _split(scores: Scores, docs: Sequence[Doc]) -> list[Scores]:

@@ -92,10 +92,25 @@ def build_wheels(model: Path, packages: Path, *, name: str, version: str, librar
         )
         # A copy is built from, so that setuptools leaves no build folder in the project.
         source = built / "library"
-        shutil.copytree(library_source / "components", source / "components", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
+        shutil.copytree(
+            library_source / "components",
+            source / "components",
+            ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"),
+        )
         for file in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(library_source / file, source)
-        run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", built, source)
+        run(
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "--no-deps",
+            "--no-build-isolation",
+            "--wheel-dir",
+            built,
+            source,
+        )
         wheels = []
         for wheel in sorted(built.rglob("*.whl")):
             wheels.append(packages / wheel.name)
@@ -105,7 +120,9 @@ def build_wheels(model: Path, packages: Path, *, name: str, version: str, librar
     return wheels
 
 
-def verify_wheels(packages: Path, package: str, version: str, sentences: dict[str, str], constraints: Path) -> list[dict[str, Any]]:
+def verify_wheels(
+    packages: Path, package: str, version: str, sentences: dict[str, str], constraints: Path
+) -> list[dict[str, Any]]:
     """Install a pipeline as a stranger would, and use it: new environment, other folder, no network at load.
 
     package (str): The pipeline's package, for example "xx_multiner_sample".
@@ -131,7 +148,7 @@ def verify_wheels(packages: Path, package: str, version: str, sentences: dict[st
     return results
 
 
-def run(*command: str | Path, cwd: Path | None = None, environment: dict[str, str] | None = None) -> str:
+def run(*command: object, cwd: Path | None = None, environment: dict[str, str] | None = None) -> str:
     """Run a program and return what it printed.
 
     RAISES: PackagingError with its output if it fails.
@@ -147,5 +164,7 @@ def run(*command: str | Path, cwd: Path | None = None, environment: dict[str, st
         check=False,
     )
     if result.returncode:
-        raise PackagingError(f"{' '.join(map(str, command[:6]))} ... failed:\n{result.stdout[-3000:]}{result.stderr[-3000:]}")
+        raise PackagingError(
+            f"{' '.join(map(str, command[:6]))} ... failed:\n{result.stdout[-3000:]}{result.stderr[-3000:]}"
+        )
     return result.stdout

@@ -64,7 +64,9 @@ class PieceCutter:
     def _learn(self, cuts: dict[int, tuple[int, ...]], orths: list[int], text_of: Callable[[int], str]) -> None:
         texts = [text_of(orth) for orth in orths]
         # Cut as one-word sentences; a word stays one even if the tokenizer's own splitting finds blanks in it.
-        encodings = self.tokenizer.encode_batch([[text] for text in texts], is_pretokenized=True, add_special_tokens=False)
+        encodings = self.tokenizer.encode_batch(
+            [[text] for text in texts], is_pretokenized=True, add_special_tokens=False
+        )
         for orth, text, encoding in zip(orths, texts, encodings, strict=True):
             if text.isspace():
                 cuts[orth] = ()

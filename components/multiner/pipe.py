@@ -1,11 +1,11 @@
 """The spaCy component: labels, prediction, annotation, training, saving."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import srsly
 from numpy.typing import NDArray
 from spacy import util
 from spacy.errors import Errors
@@ -20,7 +20,6 @@ from thinc.api import Config, Model, Optimizer
 from .decoding import best_legal_tags, confidences, log_softmax, spans_of
 from .encoder import load_encoder
 from .model import Scores, TaggerShim
-from .tags import split_tag
 
 DEFAULT_CONFIG = """
 [model]
@@ -167,9 +166,7 @@ class Multiner(TrainablePipe):
             raise ValueError(
                 Errors.E109.format(name=self.name) + " It has no weights: train or load the pipeline first."
             )
-        return [
-            self._decode(doc, scores) for doc, scores in zip(docs, self.model.predict(docs), strict=True)
-        ]
+        return [self._decode(doc, scores) for doc, scores in zip(docs, self.model.predict(docs), strict=True)]
 
     def _decode(self, doc: Doc, scores: Scores) -> tuple[list[tuple[int, int, str]], NDArray[np.float32]]:
         # White space takes no part: it neither starts, ends nor interrupts an entity.
@@ -255,7 +252,7 @@ class Multiner(TrainablePipe):
         return bytes(
             util.to_bytes(
                 {
-                    "cfg": lambda: util.srsly.json_dumps(self.cfg),
+                    "cfg": lambda: srsly.json_dumps(self.cfg),
                     "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
                     "model": self.shim.to_bytes,
                 },
@@ -268,7 +265,7 @@ class Multiner(TrainablePipe):
         util.from_bytes(
             bytes_data,
             {
-                "cfg": lambda data: self.cfg.update(util.srsly.json_loads(data)),
+                "cfg": lambda data: self.cfg.update(srsly.json_loads(data)),
                 "vocab": lambda data: self.vocab.from_bytes(data, exclude=exclude),
                 "model": self.shim.from_bytes,
             },
@@ -281,7 +278,7 @@ class Multiner(TrainablePipe):
         util.to_disk(
             path,
             {
-                "cfg": lambda file: util.srsly.write_json(file, self.cfg),
+                "cfg": lambda file: srsly.write_json(file, self.cfg),
                 "vocab": lambda folder: self.vocab.to_disk(folder, exclude=exclude),
                 "model": self.shim.to_disk,
             },
@@ -293,9 +290,9 @@ class Multiner(TrainablePipe):
         util.from_disk(
             path,
             {
-                "cfg": lambda file: self.cfg.update(util.srsly.read_json(file)),
-                "vocab": lambda folder: self.vocab.from_disk(folder, exclude=exclude),
-                "model": self.shim.from_disk,
+                "cfg": lambda file: self.cfg.update(srsly.read_json(file)),
+                "vocab": lambda folder: self.vocab.from_disk(folder, exclude=exclude),  # type: ignore[dict-item]
+                "model": self.shim.from_disk,  # type: ignore[dict-item]
             },
             exclude,
         )

@@ -15,7 +15,7 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether matrix products in bfloat16 are faster than in float32 there."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         # No public function of torch tells; a build without these is taken to have neither.
         checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 OPENING = frozenset("([{¿¡")
 CLOSING = frozenset(")]}.,;:!?…%")
 FRENCH_SPACED = frozenset(";:!?%")
-STRAIGHT_QUOTES = frozenset(["\"", "'", "''", "``"])
+STRAIGHT_QUOTES = frozenset(['"', "'", "''", "``"])
 # Quotation marks that open and close, by language; elsewhere the English ones hold.
 QUOTES = {"de": ("„‚»›«", "“‘«‹»"), "fr": ("“‘", "”’"), "it": ("«“‘", "»”’"), "en": ("“‘«", "”’»")}
 ELIDING = frozenset(["fr", "it", "ca", "lij", "oc"])
@@ -51,9 +51,11 @@ def _glued(words: Sequence[str], language: str | None) -> tuple[list[bool], list
     left, right = [False] * len(words), [False] * len(words)
     open_quotes: set[str] = set()
     for index, word in enumerate(words):
-        if word in STRAIGHT_QUOTES or (word in openers and word in closers):
-            closes = word in open_quotes
-            open_quotes.symmetric_difference_update([word])
+        either_way = word in openers and word in closers  # »so« in Germany, «so» in Switzerland
+        if word in STRAIGHT_QUOTES or either_way:
+            kind = "guillemets" if either_way else word
+            closes = kind in open_quotes
+            open_quotes.symmetric_difference_update([kind])
             left[index], right[index] = closes, not closes
         elif word in OPENING or word in openers:
             right[index] = True

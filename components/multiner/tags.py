@@ -42,7 +42,7 @@ class Span(NamedTuple):
 class Problem(NamedTuple):
     """A tag that its scheme does not allow where it stands, and the IOB2 tag that takes its place."""
 
-    index: int
+    word: int
     tag: str
     iob2: str
     reason: str
@@ -174,13 +174,20 @@ def to_iob2(tags: Sequence[str], scheme: Scheme) -> tuple[list[str], list[Proble
             problems.append(Problem(index, tag, iob2, "IOB1 has B- only right after an entity of the same label"))
         if end and open_label and not continues:
             problems.append(
-                Problem(index - 1, tags[index - 1], result[-1], f"the entity ends here, but not with '{end}-' or '{single}-'")
+                Problem(
+                    index - 1,
+                    tags[index - 1],
+                    result[-1],
+                    f"the entity ends here, but not with '{end}-' or '{single}-'",
+                )
             )
         result.append(iob2)
-        open_label = "" if prefix in {end, single} else label
+        open_label = "" if prefix in {end, single} or prefix not in known else label
     if end and open_label:
         last = len(tags) - 1
-        problems.append(Problem(last, tags[last], result[last], f"the entity ends here, but not with '{end}-' or '{single}-'"))
+        problems.append(
+            Problem(last, tags[last], result[last], f"the entity ends here, but not with '{end}-' or '{single}-'")
+        )
     return result, problems
 
 

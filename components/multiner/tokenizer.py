@@ -1,5 +1,6 @@
 """Running text to words, in several languages at once."""
 
+import re
 from collections.abc import Callable
 
 from spacy.lang.char_classes import ALPHA
@@ -9,7 +10,13 @@ from spacy.util import compile_infix_regex, compile_prefix_regex, compile_suffix
 
 # Words that French and Italian join to the next one with an apostrophe, by length; case is ignored. Lookbehinds
 # must have a fixed width, so there is one pattern for each length.
-ELIDED = ("cdjlmnst", ("qu", "un"), ("all", "com"), ("dell", "nell", "sull", "dall", "coll", "quel"), ("lorsqu", "puisqu"))
+ELIDED = (
+    "cdjlmnst",
+    ("qu", "un"),
+    ("all", "com"),
+    ("dell", "nell", "sull", "dall", "coll", "quel"),
+    ("lorsqu", "puisqu"),
+)
 
 
 def make_multilingual_tokenizer() -> Callable[[Language], Tokenizer]:
@@ -36,9 +43,10 @@ def make_multilingual_tokenizer() -> Callable[[Language], Tokenizer]:
     return make
 
 
-def _splits_at_hyphens(pattern: str) -> bool:
+def _splits_at_hyphens(pattern: str | re.Pattern[str]) -> bool:
     """Whether an infix of spaCy cuts `letter-letter`: the only ones that name several kinds of dashes."""
-    return "-|–|—" in pattern and ALPHA in pattern
+    text = pattern if isinstance(pattern, str) else pattern.pattern
+    return "-|–|—" in text and ALPHA in text
 
 
 def _elisions() -> list[str]:

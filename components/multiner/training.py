@@ -77,41 +77,56 @@ def make_adamw(
     )
 
 
-def step_adamw(
-    settings: AdamW, state: torch.optim.AdamW | None, parameters: Sequence[tuple[str, nn.Parameter]]
-) -> torch.optim.AdamW:
+class NamedAdamW(torch.optim.AdamW):
+    """torch's AdamW, which knows its parameters by name, so that one may be replaced by a larger one."""
+
+    def __init__(self) -> None:
+        super().__init__([{"params": [], "kind": kind} for kind in PARAMETER_KINDS], fused=True)
+        self.named: dict[str, nn.Parameter] = {}
+
+    def set_parameters(self, parameters: Sequence[tuple[str, nn.Parameter]]) -> None:
+        """Move these parameters from now on. Momentum stays with the name, rows that are new start without."""
+        for name, parameter in parameters:
+            old = self.named.get(name)
+            if old is not None and old is not parameter and old in self.state:
+                self.state[parameter] = {
+                    key: _grown(value, old, parameter) for key, value in self.state.pop(old).items()
+                }
+        self.named = dict(parameters)
+        for group in self.param_groups:
+            group["params"] = [parameter for name, parameter in parameters if _kind(name, parameter) == group["kind"]]
+
+
+def _kind(name: str, parameter: nn.Parameter) -> tuple[bool, bool]:
+    """Whether a parameter belongs to the head, and whether weight decay acts on it."""
+    return name.startswith("head."), parameter.ndim > 1 and not name.startswith("embedding.")
+
+
+def _grown(value: torch.Tensor, old: nn.Parameter, new: nn.Parameter) -> torch.Tensor:
+    if value.shape != old.shape:
+        return value
+    grown = torch.zeros_like(new)
+    grown[: len(value)] = value
+    return grown
+
+
+def step_adamw(settings: AdamW, state: NamedAdamW | None, parameters: Sequence[tuple[str, nn.Parameter]]) -> NamedAdamW:
     """One step of AdamW over a network's parameters.
 
-    state (torch.optim.AdamW | None): What the last step returned; None for the first one.
+    state (NamedAdamW | None): What the last step returned; None for the first one.
     """
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {key: [] for key in PARAMETER_KINDS}
-    for name, parameter in parameters:
-        decays = parameter.ndim > 1 and not name.startswith("embedding.")
-        groups[name.startswith("head."), decays].append(parameter)
-    if state is None:
-        state = torch.optim.AdamW([{"params": groups[kind]} for kind in PARAMETER_KINDS], fused=True)
-    for (is_head, decays), group in zip(PARAMETER_KINDS, state.param_groups, strict=True):
-        group["params"] = groups[is_head, decays]
+    state = state or NamedAdamW()
+    state.set_parameters(parameters)
+    for group in state.param_groups:
+        is_head, decays = group["kind"]
         group["lr"] = settings.learn_rate * (settings.head_factor if is_head else 1.0)
         group["betas"] = (settings.b1, settings.b2)
         group["eps"] = settings.eps
         group["weight_decay"] = settings.L2 if decays else 0.0
-    for _, parameter in parameters:
-        _fit_state(state.state[parameter], parameter)
     if settings.grad_clip:
         nn.utils.clip_grad_norm_([parameter for _, parameter in parameters], settings.grad_clip)
     state.step()
     return state
-
-
-def _fit_state(state: dict[str, torch.Tensor], parameter: nn.Parameter) -> None:
-    """Rows that the embedding has met since the last step start with momentum zero, as if always there."""
-    for name in ("exp_avg", "exp_avg_sq"):
-        moment = state.get(name)
-        if moment is not None and moment.shape != parameter.shape:
-            grown = torch.zeros_like(parameter)
-            grown[: len(moment)] = moment
-            state[name] = grown
 
 
 def count_steps(corpus: Path, batch_size: int, epochs: float) -> int:

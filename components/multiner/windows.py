@@ -40,6 +40,7 @@ def plan_windows(counts: NDArray[np.int64], capacity: int, overlap: int) -> list
     if ends[-1] <= capacity:
         return [Window(0, words, 0, words)]
     starts = ends - counts  # pieces before each word
+    centers = (starts + ends) / 2
     windows: list[Window] = []
     start = keep_start = 0
     while True:
@@ -51,7 +52,7 @@ def plan_windows(counts: NDArray[np.int64], capacity: int, overlap: int) -> list
         # one began, or the plan would not end.
         next_start = max(int(np.searchsorted(starts, ends[end - 1] - overlap, side="left")), start + 1)
         middle = (starts[min(next_start, end)] + ends[end - 1]) / 2
-        keep_end = min(max(int(np.searchsorted(starts, middle, side="left")), next_start, keep_start), end)
+        keep_end = min(max(int(np.searchsorted(centers, middle, side="left")), next_start, keep_start), end)
         windows.append(Window(start, end, keep_start, keep_end))
         start, keep_start = next_start, keep_end
 

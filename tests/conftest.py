@@ -1,0 +1,100 @@
+"""Tiny but real parts: an encoder with random weights and a trained tokenizer, and sentences to learn."""
+
+from pathlib import Path
+
+import pytest
+import spacy
+import torch
+from spacy.language import Language
+from spacy.tokens import Doc, Span
+from spacy.training import Example
+from thinc.api import fix_random_seed
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+PROJECT = Path(__file__).parent.parent
+SHARED_DATA = PROJECT.parent / "shared" / "data"
+SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
+TEXT = [
+    "Ada Lovelace lives in London and writes programs",
+    "Alan Turing moved to Manchester",
+    "nobody knows where the unbelievably long words come from",
+    "Grace Hopper worked for Remington Rand in Philadelphia",
+]
+# Words, and their entities as (first word, word after the last, label).
+SENTENCES: list[tuple[list[str], list[tuple[int, int, str]]]] = [
+    (["Ada", "Lovelace", "lives", "in", "London"], [(0, 2, "PER"), (4, 5, "LOC")]),
+    (["Alan", "Turing", "moved", "to", "Manchester", "."], [(0, 2, "PER"), (4, 5, "LOC")]),
+    (["nobody", "knows"], []),
+    (["Grace", "Hopper", "worked", "for", "Remington", "Rand"], [(0, 2, "PER"), (4, 6, "ORG")]),
+]
+
+
+def make_doc(nlp: Language, words: list[str], entities: list[tuple[int, int, str]]) -> Doc:
+    doc = Doc(nlp.vocab, words=words)
+    doc.set_ents([Span(doc, start, end, label=label) for start, end, label in entities])
+    return doc
+
+
+def make_examples(nlp: Language) -> list[Example]:
+    return [Example(Doc(nlp.vocab, words=words), make_doc(nlp, words, entities)) for words, entities in SENTENCES]
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with a BERT of two narrow layers and a Unigram tokenizer, as a hub would give it."""
+    folder = tmp_path_factory.mktemp("encoder")
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="always")]
+    )
+    tokenizer.train_from_iterator(
+        TEXT * 3, trainers.UnigramTrainer(vocab_size=90, special_tokens=SPECIAL, unk_token="<unk>", show_progress=False)
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        **dict(zip(["bos_token", "pad_token", "eos_token", "unk_token"], SPECIAL, strict=True)),
+    )
+    fast.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=40,
+        pad_token_id=1,
+    )
+    BertModel(config).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def nlp(tiny_encoder: str) -> Language:
+    """A pipeline with an initialised, untrained component called "ner"."""
+    fix_random_seed(0)
+    nlp = spacy.blank("en")
+    pipe = nlp.add_pipe("multiner", name="ner")
+    pipe.initialize(lambda: make_examples(nlp), nlp=nlp, encoder=tiny_encoder)
+    return nlp
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_encoder: str) -> Language:
+    """A pipeline that has learnt the sentences by heart. Tests must leave it as it is."""
+    from multiner.training import make_adamw
+
+    fix_random_seed(0)
+    nlp = spacy.blank("en")
+    pipe = nlp.add_pipe("multiner", name="ner")
+    examples = make_examples(nlp)
+    pipe.initialize(lambda: examples, nlp=nlp, encoder=tiny_encoder)
+    optimizer = make_adamw(3e-3)
+    for _ in range(80):
+        nlp.update(examples, sgd=optimizer)
+    return nlp

@@ -1,0 +1,163 @@
+"""The project around the library: commands, configs, documents, and the whole way from files to wheels."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import spacy
+import srsly
+import torch
+from spacy.util import load_config
+from weasel.cli.document import project_document
+
+from multiner.columns import column_lines
+from multiner.devices import DeviceError, prepare_device
+
+from .conftest import PROJECT, SENTENCES
+
+COMMANDS = srsly.read_yaml(PROJECT / "project.yml")["commands"]
+LIBRARY = sorted(path.relative_to(PROJECT).as_posix() for path in (PROJECT / "components/multiner").glob("*.py"))
+# What making wheels and asking people on the terminal need, but no weight depends on.
+NOT_FOR_TRAINING = {
+    "__init__",
+    "bundled",
+    "console",
+    "devices",
+    "errors",
+    "evaluation",
+    "files",
+    "packaging",
+    "progress",
+}
+NOT_FOR_TRAINING |= {"columns", "spacing", "tags"}  # they make the corpus, which training depends on instead
+
+
+def run(*arguments: str | Path, cwd: Path = PROJECT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def command(name: str) -> dict:
+    return next(entry for entry in COMMANDS if entry["name"] == name)
+
+
+def flat(config: dict, prefix: str = "") -> dict[str, object]:
+    result: dict[str, object] = {}
+    for key, value in config.items():
+        result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return result
+
+
+def test_configs_differ_only_in_what_has_to_differ():
+    ours, theirs = (flat(load_config(PROJECT / f"configs/{name}.cfg")) for name in ("e5-small", "xlm-roberta-base"))
+    different = {key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)}
+    assert different == {
+        "paths.encoder",
+        "training.optimizer.learn_rate.peak",
+        "components.ner.model.batch_pieces",
+    }
+
+
+@pytest.mark.parametrize("config", sorted((PROJECT / "configs").glob("*.cfg")), ids=lambda path: path.stem)
+def test_every_config_builds_a_pipeline_as_it_stands(config):
+    nlp = spacy.util.load_model_from_config(load_config(config), auto_fill=False)
+    assert nlp.pipe_names == ["ner"]
+
+
+def test_dependencies_of_commands_name_every_part_they_depend_on():
+    assert [dep for dep in command("package")["deps"] if dep.startswith("components/")] == LIBRARY
+    wanted = {path for path in LIBRARY if Path(path).stem not in NOT_FOR_TRAINING}
+    assert {dep for dep in command("train")["deps"] if dep.startswith("components/")} == wanted
+    for entry in COMMANDS:
+        for dep in entry.get("deps", []):
+            path = dep.split("${")[0]
+            made_by_us = path.startswith(("assets/", "corpus/", "training/", "metrics/", "packages/")) and "${" in dep
+            assert made_by_us or not path or (PROJECT / path).exists(), dep
+        for line in entry["script"]:
+            script = line.split()[1]
+            assert script == "-m" or script in entry.get("deps", []) or entry["name"] in {"clean", "train"}, line
+
+
+def test_the_readme_describes_the_commands_as_they_are(tmp_path):
+    readme = tmp_path / "README.md"
+    text = (PROJECT / "README.md").read_text(encoding="utf8")
+    readme.write_text(text, encoding="utf8")
+    project_document(PROJECT, readme, no_emoji=True)
+    assert readme.read_text(encoding="utf8") == text, (
+        "run: python -m spacy project document --output README.md --no-emoji"
+    )
+
+
+@pytest.mark.parametrize("script", sorted((PROJECT / "scripts").glob("*.py")), ids=lambda path: path.stem)
+def test_every_script_explains_itself(script):
+    result = run(script, "--help")
+    assert result.returncode == 0
+    assert "Usage" in result.stdout and len(result.stdout.splitlines()) > 8
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_one_plain_sentence(tmp_path):
+    with pytest.raises(DeviceError, match="GPU 0 was asked for, but torch .* sees none here. Use --vars.gpu_id -1"):
+        prepare_device(0)
+    result = run("scripts/preflight.py", tmp_path, tmp_path, "--gpu-id", "0")
+    assert result.returncode == 1
+    assert result.stderr.startswith("✘ GPU 0 was asked for") and "Traceback" not in result.stderr
+
+
+def test_a_hub_that_cannot_be_reached_is_one_plain_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    result = run("scripts/encoder.py", "xlm-roberta-base", tmp_path / "encoder")
+    assert result.returncode == 1
+    assert "The encoder 'xlm-roberta-base' is not a folder here" in result.stderr and "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_from_files_to_wheels(tiny_encoder, tmp_path):
+    """Convert, train, evaluate and package as the project's commands do, with a tiny encoder."""
+    from multiner.columns import Sentence
+    from multiner.tags import Span, tags_from_spans
+
+    sentences = [
+        Sentence(words, tags_from_spans([Span(*entity) for entity in entities], len(words)), "en", tmp_path, 1)
+        for words, entities in SENTENCES
+    ]
+    for split in ("train", "dev", "test"):
+        (tmp_path / f"{split}.conll").write_text("".join(column_lines(sentences)), encoding="utf8")
+        assert run("scripts/convert.py", tmp_path, tmp_path / f"{split}.spacy", "--split", split).returncode == 0
+    assert run("scripts/encoder.py", tiny_encoder, tmp_path / "encoder").returncode == 0
+    assert run("scripts/preflight.py", tmp_path, tmp_path / "encoder").returncode == 0
+    overrides = {
+        "paths.train": tmp_path / "train.spacy",
+        "paths.dev": tmp_path / "dev.spacy",
+        "paths.encoder": tmp_path / "encoder",
+        "system.epochs": 60,
+        "training.optimizer.learn_rate.peak": 3e-3,
+    }
+    options = [part for key, value in overrides.items() for part in (f"--{key}", value)]
+    trained = run("-m", "spacy", "train", "configs/e5-small.cfg", "--output", tmp_path / "out", *options)
+    assert trained.returncode == 0, trained.stderr
+    model = tmp_path / "out" / "model-best"
+    evaluated = run("scripts/evaluate.py", model, tmp_path / "test.spacy", "--output", tmp_path / "scores.json")
+    assert "seqeval strict IOB2" in evaluated.stdout and "seqeval default" in evaluated.stdout
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["strict"]["micro"]["f1"] == pytest.approx(scores["spacy"]["ents_f"])
+    packaged = run(
+        *["scripts/package.py", model, tmp_path / "scores.json", tmp_path / "packages"],
+        *["--corpus", "wnut17", "--name", "tiny", "--version", "1.2.3"],
+    )
+    assert packaged.returncode == 0, packaged.stderr
+    library, pipeline = sorted((tmp_path / "packages").iterdir())
+    assert library.name == "spacy_multiner-0.1.0-py3-none-any.whl"
+    assert pipeline.name == "xx_tiny-1.2.3-py3-none-any.whl"
+    with zipfile.ZipFile(pipeline) as wheel:
+        meta = json.loads(wheel.read("xx_tiny/meta.json"))
+        requirements = wheel.read("xx_tiny-1.2.3.dist-info/METADATA").decode()
+    assert meta["labels"]["ner"] == ["LOC", "ORG", "PER"]
+    assert meta["license"] == meta["sources"][0]["license"] == "CC-BY-4.0"
+    assert meta["performance"]["ents_f"] == scores["spacy"]["ents_f"]
+    assert "Requires-Dist: spacy-multiner" in requirements
+    with zipfile.ZipFile(library) as wheel:
+        names = set(wheel.namelist())
+    assert "multiner/pipe.py" in names and not any(name.startswith("tests") for name in names)

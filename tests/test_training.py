@@ -1,0 +1,101 @@
+"""Schedule, batches, and training by `spacy train`."""
+
+import random
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import spacy
+import torch
+from spacy.cli.train import train
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
+
+from multiner.network import Dropout
+from multiner.training import count_steps, length_grouped_batches, make_adamw, step_adamw, warmup_linear
+
+from .conftest import PROJECT, SENTENCES, make_doc
+
+
+def test_the_learning_rate_rises_then_falls_to_zero():
+    rates = list(islice(warmup_linear(1.0, 0.25, 8), 9))
+    assert rates[1] == max(rates) == 1.0
+    assert rates[0] == 0.5
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+    assert rates[8] == 0.0
+
+
+def test_batches_hold_every_example_once_and_like_with_like():
+    nlp = spacy.blank("xx")
+    random.seed(0)
+    examples = [Example(doc, doc) for doc in (Doc(nlp.vocab, words=["w"] * random.randint(1, 30)) for _ in range(203))]
+    batches = list(length_grouped_batches(10)(examples))
+    assert sorted(id(example) for batch in batches for example in batch) == sorted(map(id, examples))
+    assert sorted(map(len, batches))[:2] == [3, 10]
+    filled = sum(max(len(example) for example in batch) * len(batch) for batch in batches)
+    assert filled < 1.15 * sum(map(len, examples))
+    assert batches[0] != sorted(batches, key=lambda batch: len(batch[0]))[0] or len(batches) == 1
+
+
+def test_steps_are_counted_from_the_corpus(tmp_path):
+    nlp = spacy.blank("xx")
+    DocBin(docs=[Doc(nlp.vocab, words=["a"])] * 33).to_disk(tmp_path / "train.spacy")
+    assert count_steps(tmp_path / "train.spacy", batch_size=16, epochs=1) == 3
+    assert count_steps(tmp_path, batch_size=16, epochs=2.5) == 8
+    with pytest.raises(FileNotFoundError, match=r"There is no corpus at .*convert"):
+        count_steps(tmp_path / "absent.spacy", batch_size=16, epochs=1)
+
+
+def test_the_head_learns_faster_and_decay_spares_biases_and_the_embedding():
+    parameters = {name: torch.nn.Parameter(torch.ones(2, 2)) for name in ("encoder.w", "head.w", "embedding.rows")}
+    parameters["encoder.bias"] = torch.nn.Parameter(torch.ones(2))
+    for parameter in parameters.values():
+        parameter.grad = torch.zeros_like(parameter)
+    step_adamw(make_adamw(0.1, head_factor=3.0, weight_decay=0.5), None, list(parameters.items()))
+    moved = {name: round(1 - parameter.flatten()[0].item(), 6) for name, parameter in parameters.items()}
+    assert moved == {"encoder.w": 0.05, "head.w": 0.15, "embedding.rows": 0.0, "encoder.bias": 0.0}
+
+
+def test_gradients_are_clipped_together():
+    parameters = [(name, torch.nn.Parameter(torch.zeros(4))) for name in ("encoder.a", "encoder.b")]
+    for _, parameter in parameters:
+        parameter.grad = torch.full((4,), 10.0)
+    step_adamw(make_adamw(0.1, grad_clip=1.0), None, parameters)
+    assert torch.cat([parameter.grad for _, parameter in parameters]).norm().item() == pytest.approx(1.0, rel=1e-4)
+
+
+def test_dropout_zeroes_the_given_share_and_keeps_the_mean():
+    torch.manual_seed(0)
+    dropout = Dropout(0.3).train()
+    values = dropout(torch.ones(100_000))
+    assert (values == 0).float().mean().item() == pytest.approx(0.3, abs=0.01)
+    assert values.mean().item() == pytest.approx(1.0, abs=0.02)
+    assert torch.equal(dropout.eval()(torch.ones(5)), torch.ones(5))
+    ones = torch.ones(1001, requires_grad=True)
+    dropped = dropout.train()(ones)
+    dropped.sum().backward()
+    assert torch.equal(ones.grad, dropped.detach())
+
+
+def test_spacy_train_runs_a_config_of_the_project_as_it_stands(tiny_encoder, tmp_path, capsys):
+    nlp = spacy.blank("xx")
+    for part in ("train", "dev"):
+        DocBin(docs=[make_doc(nlp, *sentence) for sentence in SENTENCES] * 8).to_disk(tmp_path / f"{part}.spacy")
+    overrides = {
+        "paths.train": str(tmp_path / "train.spacy"),
+        "paths.dev": str(tmp_path / "dev.spacy"),
+        "paths.encoder": tiny_encoder,
+        "system.epochs": 8,
+        "training.optimizer.learn_rate.peak": 3e-3,
+    }
+    train(PROJECT / "configs/e5-small.cfg", tmp_path / "out", overrides=overrides)
+    printed = capsys.readouterr().out
+    lines = [line.split() for line in printed.splitlines() if line.split() and line.split()[0].isdigit()]
+    # One line after the first step, one after each epoch.
+    assert [line[1] for line in lines] == ["0", "2", "4", "6", "8", "10", "12", "14", "16"]
+    assert "Words/s" in printed
+    best = spacy.load(tmp_path / "out" / "model-best")
+    assert best.meta["performance"]["ents_f"] == pytest.approx(max(float(line[5]) for line in lines) / 100, abs=1e-4)
+    assert best.meta["performance"]["ents_f"] > 0.9
+    assert best("Ada Lovelace lives in London").ents[0].label_ == "PER"
+    assert not list(Path(tmp_path / "out").rglob("*.pkl"))
