@@ -2,7 +2,7 @@
 # make test: set everything up, then run the tests.
 PYTHON ?= python3
 VENV := .venv
-INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INSTALL := $(VENV)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: run test clean
 

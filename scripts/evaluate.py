@@ -8,7 +8,8 @@ from rich.table import Table
 
 from multiner.console import out, percent, plain_errors
 from multiner.devices import prepare_device
-from multiner.evaluation import MODES, Report, evaluate_files, write_report
+from multiner.evaluation import MODES, Report, evaluate_files
+from multiner.files import write_json
 
 
 def main(
@@ -24,7 +25,7 @@ def main(
     with plain_errors():
         prepare_device(gpu_id)
         report = evaluate_files(model, data)
-        write_report(report, output)
+        write_json(report, output)
     show(report)
     out.print(f"\n[green]✔[/] {output}")
 

@@ -87,14 +87,14 @@ def nlp(tiny_encoder: str) -> Language:
 @pytest.fixture(scope="session")
 def trained(tiny_encoder: str) -> Language:
     """A pipeline that has learnt the sentences by heart. Tests must leave it as it is."""
-    from multiner.training import make_adamw
+    from multiner.optimizer import AdamW
 
     fix_random_seed(0)
     nlp = spacy.blank("en")
     pipe = nlp.add_pipe("multiner", name="ner")
     examples = make_examples(nlp)
     pipe.initialize(lambda: examples, nlp=nlp, encoder=tiny_encoder)
-    optimizer = make_adamw(3e-3)
+    optimizer = AdamW(3e-3)
     for _ in range(80):
         nlp.update(examples, sgd=optimizer)
     return nlp

@@ -4,13 +4,13 @@ import torch
 from torch import nn
 
 from multiner.embedding import FIRST_ROWS, RowwiseEmbedding
-from multiner.training import make_adamw, step_adamw
+from multiner.optimizer import AdamW, step_adamw
 
 ROWS, WIDTH = FIRST_ROWS * 3, 4
 
 
 def train(embedding: nn.Module, parameter_of, batches: list[torch.Tensor]) -> torch.Tensor:
-    settings, state = make_adamw(0.01, weight_decay=0.1), None
+    settings, state = AdamW(0.01, weight_decay=0.1), None
     target = torch.linspace(-1, 1, WIDTH)
     embedding.train()
     for ids in batches:

@@ -12,7 +12,7 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from multiner.encoder import EncoderNotFound, EncoderNotUsable, load_encoder
 from multiner.model import ModelFilesError
-from multiner.training import make_adamw
+from multiner.optimizer import AdamW
 
 from .conftest import SENTENCES, make_examples
 
@@ -220,7 +220,7 @@ def test_gradients_of_several_updates_add_up(nlp):
         torch.testing.assert_close(two, 2 * one, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("optimizer", [make_adamw(3e-3), Adam(3e-3)], ids=["multiner", "thinc"])
+@pytest.mark.parametrize("optimizer", [AdamW(3e-3), Adam(3e-3)], ids=["multiner", "thinc"])
 def test_any_optimizer_of_spacy_trains_it(nlp, optimizer):
     examples = make_examples(nlp)
     losses = [nlp.update(examples, sgd=optimizer)["ner"] for _ in range(15)]
@@ -239,7 +239,7 @@ def test_training_only_the_rows_in_use_gives_the_weights_of_training_all(tiny_en
         if meet_all:
             network.train()
             network.embedding.meet(torch.arange(len(network.embedding.weight)))
-        optimizer = make_adamw(1e-3)
+        optimizer = AdamW(1e-3)
         for _ in range(10):
             pipe.update(make_examples(nlp), sgd=optimizer)
         network.eval()

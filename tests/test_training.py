@@ -1,5 +1,6 @@
 """Schedule, batches, and training by `spacy train`."""
 
+import json
 import random
 from itertools import islice
 from pathlib import Path
@@ -11,8 +12,10 @@ from spacy.cli.train import train
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
+from multiner.corpora import count_steps
 from multiner.network import Dropout
-from multiner.training import count_steps, length_grouped_batches, make_adamw, step_adamw, warmup_linear
+from multiner.optimizer import AdamW, step_adamw
+from multiner.training import length_grouped_batches, warmup_linear
 
 from .conftest import PROJECT, SENTENCES, make_doc
 
@@ -51,7 +54,7 @@ def test_the_head_learns_faster_and_decay_spares_biases_and_the_embedding():
     parameters["encoder.bias"] = torch.nn.Parameter(torch.ones(2))
     for parameter in parameters.values():
         parameter.grad = torch.zeros_like(parameter)
-    step_adamw(make_adamw(0.1, head_factor=3.0, weight_decay=0.5), None, list(parameters.items()))
+    step_adamw(AdamW(0.1, head_factor=3.0, weight_decay=0.5), None, list(parameters.items()))
     moved = {name: round(1 - parameter.flatten()[0].item(), 6) for name, parameter in parameters.items()}
     assert moved == {"encoder.w": 0.05, "head.w": 0.15, "embedding.rows": 0.0, "encoder.bias": 0.0}
 
@@ -60,7 +63,7 @@ def test_gradients_are_clipped_together():
     parameters = [(name, torch.nn.Parameter(torch.zeros(4))) for name in ("encoder.a", "encoder.b")]
     for _, parameter in parameters:
         parameter.grad = torch.full((4,), 10.0)
-    step_adamw(make_adamw(0.1, grad_clip=1.0), None, parameters)
+    step_adamw(AdamW(0.1, grad_clip=1.0), None, parameters)
     assert torch.cat([parameter.grad for _, parameter in parameters]).norm().item() == pytest.approx(1.0, rel=1e-4)
 
 
@@ -87,6 +90,7 @@ def test_spacy_train_runs_a_config_of_the_project_as_it_stands(tiny_encoder, tmp
         "paths.encoder": tiny_encoder,
         "system.epochs": 8,
         "training.optimizer.learn_rate.peak": 3e-3,
+        "training.logger.output": str(tmp_path / "log" / "training.jsonl"),
     }
     train(PROJECT / "configs/e5-small.cfg", tmp_path / "out", overrides=overrides)
     printed = capsys.readouterr().out
@@ -94,6 +98,9 @@ def test_spacy_train_runs_a_config_of_the_project_as_it_stands(tiny_encoder, tmp
     # One line after the first step, one after each epoch.
     assert [line[1] for line in lines] == ["0", "2", "4", "6", "8", "10", "12", "14", "16"]
     assert "Words/s" in printed
+    logged = [json.loads(line) for line in (tmp_path / "log" / "training.jsonl").read_text().splitlines()]
+    assert [row["Step"] for row in logged] == list(range(0, 17, 2))
+    assert all(row["Words/s"] > 0 for row in logged[1:])
     best = spacy.load(tmp_path / "out" / "model-best")
     assert best.meta["performance"]["ents_f"] == pytest.approx(max(float(line[5]) for line in lines) / 100, abs=1e-4)
     assert best.meta["performance"]["ents_f"] > 0.9

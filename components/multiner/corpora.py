@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -245,17 +246,36 @@ def gold_words_corpus(path: Path, limit: int = 0) -> Callable[[Language], Iterat
     return read
 
 
+def count_steps(corpus: Path, batch_size: int, epochs: float) -> int:
+    """How many batches some epochs over a corpus are. Registered as `multiner.steps.v1`.
+
+    corpus (Path): A `.spacy` file, or a folder of them.
+    batch_size (int): Sentences in a batch.
+    RAISES: FileNotFoundError.
+    """
+    return max(1, round(epochs * ceil(count_docs(corpus) / batch_size)))
+
+
+def count_docs(corpus: Path) -> int:
+    """The number of documents in a `.spacy` file or a folder of them."""
+    return sum(len(DocBin().from_disk(file)) for file in _corpus_files(corpus))
+
+
 def read_docs(path: Path, vocab: Vocab) -> Iterator[Doc]:
     """The documents of a `.spacy` file, or of all such files in a folder.
 
     RAISES: FileNotFoundError.
     """
-    path = Path(path)
+    for file in _corpus_files(path):
+        yield from DocBin().from_disk(file).get_docs(vocab)
+
+
+def _corpus_files(path: Path) -> list[Path]:
+    path = Path(path)  # spaCy hands over what stands in a config, a string
     files = sorted(path.rglob("*.spacy")) if path.is_dir() else [path]
     if not files or not all(file.exists() for file in files):
         raise FileNotFoundError(f"There is no corpus at {path}. Make it with scripts/convert.py.")
-    for file in files:
-        yield from DocBin().from_disk(file).get_docs(vocab)
+    return files
 
 
 def without_annotation(doc: Doc) -> Doc:

@@ -1,6 +1,5 @@
 """How good a pipeline is: entities by seqeval and by spaCy, on the corpus's words and on running text."""
 
-import json
 import os
 import platform
 import time
@@ -16,7 +15,6 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from .corpora import LANGUAGE, read_docs, without_annotation
-from .files import new_file
 from .tags import Span, tags_from_spans
 
 Report = dict[str, Any]
@@ -145,9 +143,3 @@ def describe_machine() -> dict[str, Any]:
     if torch.cuda.is_available():
         machine["gpu"] = torch.cuda.get_device_name()
     return machine
-
-
-def write_report(report: Report, path: Path) -> None:
-    """Write a report as JSON."""
-    with new_file(path) as unfinished:
-        unfinished.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf8")

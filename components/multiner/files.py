@@ -1,13 +1,21 @@
 """Writing files and folders so that nobody ever sees half of one."""
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from .errors import UserError
+
+
+def write_json(content: Any, path: Path) -> None:
+    """Write JSON that people can read too."""
+    with new_file(path) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf8")
 
 
 class OutsideError(UserError, ValueError):

@@ -19,9 +19,9 @@ from thinc.types import FloatsXd
 from .encoder import Encoder, restore_encoder
 from .errors import UserError
 from .network import WordTagger
+from .optimizer import AdamW, step_adamw
 from .pieces import PieceCutter
 from .precision import Precision, arithmetic, number_format
-from .training import AdamW, step_adamw
 from .windows import batches_by_pieces, plan_windows
 
 Scores = NDArray[np.float32]

@@ -12,7 +12,7 @@ from typing import Any
 
 from .corpora import SOURCES, Source
 from .errors import UserError
-from .files import new_file
+from .files import write_json
 
 LIBRARY = "spacy-multiner"
 # Runs in the new environment: no sockets, then load the pipeline by name and annotate.
@@ -46,7 +46,7 @@ def describe_model(model: Path, corpus: str, scores: Path, *, data_license: str 
 
     model (Path): A folder that `spacy train` wrote.
     corpus (str): Name of the training corpus, one of `multiner.corpora.SOURCES` or any other.
-    scores (Path): A report that `multiner.evaluation.write_report` wrote.
+    scores (Path): A report of `multiner.evaluation.evaluate` as JSON.
     data_license (str): Licence of a corpus that is not among `SOURCES`.
     RAISES: FileNotFoundError when the model or the report is not there.
     """
@@ -68,8 +68,7 @@ def describe_model(model: Path, corpus: str, scores: Path, *, data_license: str 
         "test_docs": report["docs"],
         "by_language": report["by_language"],
     }
-    with new_file(path) as unfinished:
-        unfinished.write_text(json.dumps(meta, indent=2, ensure_ascii=False) + "\n", encoding="utf8")
+    write_json(meta, path)
 
 
 def _labels(meta: dict[str, Any]) -> list[str]:

@@ -54,9 +54,10 @@ def progress_logger(
         # The loop makes one step more than it is given: it counts from 0 to the last one.
         task = bar.add_task("training", total=total_steps + 1)
         clock = TrainingClock()
-        if output is not None:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_text("", encoding="utf8")
+        log = Path(output) if output is not None else None  # spaCy hands over what stands in the config, a string
+        if log is not None:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text("", encoding="utf8")
         print(*(heading.rjust(width) for heading, width in zip(HEADINGS, WIDTHS, strict=True)), file=stdout)
         bar.start()
 
@@ -67,8 +68,8 @@ def progress_logger(
                 row = _figures(info, component, clock)
                 line = (FORMATS[heading].format(row[heading]) for heading in HEADINGS)
                 print(*(value.rjust(width) for value, width in zip(line, WIDTHS, strict=True)), file=stdout, flush=True)
-                if output is not None:
-                    with output.open("a", encoding="utf8") as file:
+                if log is not None:
+                    with log.open("a", encoding="utf8") as file:
                         file.write(json.dumps(row) + "\n")
 
         return log_step, bar.stop
