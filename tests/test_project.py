@@ -62,7 +62,7 @@ def test_configs_differ_only_in_what_has_to_differ():
 
 @pytest.mark.parametrize("config", sorted((PROJECT / "configs").glob("*.cfg")), ids=lambda path: path.stem)
 def test_every_config_builds_a_pipeline_as_it_stands(config):
-    nlp = spacy.util.load_model_from_config(load_config(config), auto_fill=False)
+    nlp = spacy.util.load_model_from_config(load_config(config), auto_fill=True)
     assert nlp.pipe_names == ["ner"]
 
 

@@ -96,6 +96,10 @@ def step_adamw(settings: AdamW, state: NamedAdamW | None, parameters: Sequence[t
         group["eps"] = settings.eps
         group["weight_decay"] = settings.L2 if decays else 0.0
     if settings.grad_clip:
-        nn.utils.clip_grad_norm_([parameter for _, parameter in parameters], settings.grad_clip)
+        gradients = [parameter.grad for _, parameter in parameters if parameter.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if norm > settings.grad_clip:
+            for gradient in gradients:
+                gradient.mul_(settings.grad_clip / norm)
     state.step()
     return state
