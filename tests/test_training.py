@@ -28,6 +28,11 @@ def test_the_learning_rate_rises_then_falls_to_zero():
     assert rates[8] == 0.0
 
 
+@pytest.mark.parametrize(("steps", "peak"), [(1600, 1.0), (800, 1.0), (400, 2**0.5), (200, 2.0), (10, 2.0)])
+def test_few_steps_are_made_up_for_by_a_higher_rate(steps, peak):
+    assert max(islice(warmup_linear(1.0, 0.1, steps, 800, 2.0), steps)) == pytest.approx(peak)
+
+
 def test_batches_hold_every_example_once_and_like_with_like():
     nlp = spacy.blank("xx")
     random.seed(0)

@@ -87,7 +87,7 @@ def build_wheels(model: Path, packages: Path, *, name: str, version: str, librar
         built = Path(scratch)
         run(
             *[sys.executable, "-m", "spacy", "package", model, built, "--name", name, "--version", version],
-            *["--build", "wheel", "--force"],
+            *["--build", "none", "--force"],
         )
         # A copy is built from, so that setuptools leaves no build folder in the project.
         source = built / "library"
@@ -98,18 +98,9 @@ def build_wheels(model: Path, packages: Path, *, name: str, version: str, librar
         )
         for file in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(library_source / file, source)
-        run(
-            sys.executable,
-            "-m",
-            "pip",
-            "wheel",
-            "--quiet",
-            "--no-deps",
-            "--no-build-isolation",
-            "--wheel-dir",
-            built,
-            source,
-        )
+        (pipeline,) = (setup.parent for setup in built.glob("*/setup.py"))
+        options = ["--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", built]
+        run(sys.executable, "-m", "pip", "wheel", *options, pipeline, source)
         wheels = []
         for wheel in sorted(built.rglob("*.whl")):
             wheels.append(packages / wheel.name)
@@ -132,11 +123,12 @@ def verify_wheels(
     """
     with tempfile.TemporaryDirectory(prefix="multiner-verify-") as scratch:
         folder = Path(scratch)
-        venv.create(folder / "venv", with_pip=True)
+        # pip works on the new environment from outside, which spares installing a second one in it.
+        venv.create(folder / "venv")
         python = folder / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
         run(
-            *[python, "-m", "pip", "install", "--quiet", "--no-compile", "--find-links", packages.resolve()],
-            *["--constraint", constraints.resolve(), f"{package}=={version}"],
+            *[sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile"],
+            *["--find-links", packages.resolve(), "--constraint", constraints.resolve(), f"{package}=={version}"],
             cwd=folder,
         )
         offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
