@@ -13,9 +13,10 @@ PARAMETER_KINDS = [(is_head, decays) for is_head in (False, True) for decays in 
 class AdamW(Optimizer):
     """AdamW (Loshchilov and Hutter 2019) for the encoder and its head, with settings for each.
 
-    Registered as `multiner.AdamW.v1`. The head starts from random weights and learns faster than the pretrained encoder. Weight decay leaves out
-    what is added or multiplied element by element (biases, layer norms) and the embedding table, where it would
-    shrink the rows of pieces that the corpus never shows. In other components of the pipeline it is thinc's Adam.
+    Registered as `multiner.AdamW.v1`. The head starts from random weights and learns faster than the pretrained
+    encoder. Weight decay leaves out what is added or multiplied element by element (biases, layer norms) and the
+    embedding table, where it would shrink the rows of pieces that the corpus never shows. In other components of the
+    pipeline it is thinc's Adam.
 
     learn_rate: Of the encoder; a number or a schedule.
     head_factor (float): How many times greater the head's is.

@@ -100,6 +100,8 @@ def build_wheels(model: Path, packages: Path, *, name: str, version: str, librar
             shutil.copy(library_source / file, source)
         (pipeline,) = (setup.parent for setup in built.glob("*/setup.py"))
         options = ["--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", built]
+        # Trained weights hardly compress, and trying takes longer than all the rest.
+        options += ["--config-settings", "--build-option=--compression=stored"]
         run(sys.executable, "-m", "pip", "wheel", *options, pipeline, source)
         wheels = []
         for wheel in sorted(built.rglob("*.whl")):
