@@ -23,8 +23,8 @@ def main(
 ) -> None:
     """Write labels, scores, sources and licence into the pipeline's meta, and build both wheels side by side."""
     with plain_errors():
-        describe_model(model, corpus, scores, data_license=data_license)
-        wheels = build_wheels(model, packages, name=name, version=version, library_source=PROJECT)
+        meta = describe_model(model, corpus, scores, data_license=data_license)
+        wheels = build_wheels(model, meta, packages, name=name, version=version, library_source=PROJECT)
     for wheel in wheels:
         out.print(f"[green]✔[/] {wheel} ({wheel.stat().st_size / 1e6:,.1f} MB)")
 

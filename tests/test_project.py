@@ -12,6 +12,7 @@ import srsly
 import torch
 from spacy.util import load_config
 from weasel.cli.document import project_document
+from weasel.util import get_checksum
 
 from multiner.columns import column_lines
 from multiner.devices import DeviceError, prepare_device
@@ -143,11 +144,14 @@ def test_from_files_to_wheels(tiny_encoder, tmp_path):
     assert "seqeval strict IOB2" in evaluated.stdout and "seqeval default" in evaluated.stdout
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["strict"]["micro"]["f1"] == pytest.approx(scores["spacy"]["ents_f"])
+    before = get_checksum(model)
     packaged = run(
         *["scripts/package.py", model, tmp_path / "scores.json", tmp_path / "packages"],
         *["--corpus", "wnut17", "--name", "tiny", "--version", "1.2.3"],
     )
     assert packaged.returncode == 0, packaged.stderr
+    # Packaging changes nothing in what it depends on, or a second `make run` would train again.
+    assert get_checksum(model) == before
     library, pipeline = sorted((tmp_path / "packages").iterdir())
     assert library.name == "spacy_multiner-0.1.0-py3-none-any.whl"
     assert pipeline.name == "xx_tiny-1.2.3-py3-none-any.whl"

@@ -39,8 +39,8 @@ class PackagingError(UserError, RuntimeError):
     """A wheel could not be built, installed or used; the message has what the failing program said."""
 
 
-def describe_model(model: Path, corpus: str, scores: Path, *, data_license: str = "") -> None:
-    """Write into a pipeline's `meta.json` what its package should say of data, licence and scores.
+def describe_model(model: Path, corpus: str, scores: Path, *, data_license: str = "") -> dict[str, Any]:
+    """What a pipeline's package should say of itself, with data, licence and scores, in the form of `meta.json`.
 
     A model inherits the conditions of the data that it was trained on, so its licence is the data's.
 
@@ -68,16 +68,20 @@ def describe_model(model: Path, corpus: str, scores: Path, *, data_license: str 
         "test_docs": report["docs"],
         "by_language": report["by_language"],
     }
-    write_json(meta, path)
+    return meta
 
 
 def _labels(meta: dict[str, Any]) -> list[str]:
     return sorted({label for labels in meta.get("labels", {}).values() for label in labels})
 
 
-def build_wheels(model: Path, packages: Path, *, name: str, version: str, library_source: Path) -> list[Path]:
+def build_wheels(
+    model: Path, meta: dict[str, Any], packages: Path, *, name: str, version: str, library_source: Path
+) -> list[Path]:
     """Build the pipeline's wheel and the library's, side by side, so that `pip install --find-links` finds both.
 
+    model (Path): The trained pipeline's folder, which stays as it is.
+    meta (dict): What `describe_model` gave.
     library_source (Path): The folder of the library's setup.cfg.
     RETURNS: The paths of the two wheels.
     RAISES: PackagingError.
@@ -85,9 +89,10 @@ def build_wheels(model: Path, packages: Path, *, name: str, version: str, librar
     packages.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=packages, prefix=".building") as scratch:
         built = Path(scratch)
+        write_json(meta, built / "meta.json")
         run(
             *[sys.executable, "-m", "spacy", "package", model, built, "--name", name, "--version", version],
-            *["--build", "none", "--force"],
+            *["--build", "none", "--force", "--meta-path", built / "meta.json"],
         )
         # A copy is built from, so that setuptools leaves no build folder in the project.
         source = built / "library"
