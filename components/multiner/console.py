@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from .errors import UserError
 
@@ -18,7 +19,8 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except (UserError, FileNotFoundError) as error:
-        err.print(f"[bold red]✘[/] {error}", markup=True)
+        # Messages show lines of configs; their brackets are no markup.
+        err.print(f"[bold red]✘[/] {escape(str(error))}")
         raise typer.Exit(1) from error
 
 
