@@ -1,5 +1,7 @@
 """Nothing half-written, nothing removed by mistake."""
 
+import os
+
 import pytest
 
 from multiner.files import OutsideError, new_file, new_folder, remove_folders
@@ -36,6 +38,21 @@ def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):
         (unfinished / "new").touch()
     assert [file.name for file in path.iterdir()] == ["new"]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_written_can_be_read_by_whom_the_umask_lets(tmp_path):
+    before = os.umask(0o022)
+    try:
+        with new_folder(tmp_path / "folder") as unfinished:
+            (unfinished / "private").touch(mode=0o600)
+        with new_file(tmp_path / "file"):
+            pass
+    finally:
+        os.umask(before)
+    modes = [
+        path.stat().st_mode & 0o777 for path in (tmp_path / "folder", tmp_path / "folder/private", tmp_path / "file")
+    ]
+    assert modes == [0o755, 0o644, 0o644]
 
 
 def test_only_folders_inside_are_removed(tmp_path):

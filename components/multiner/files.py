@@ -35,13 +35,20 @@ def new_file(path: Path) -> Iterator[Path]:
     unfinished = Path(name)
     try:
         yield unfinished
-        # mkstemp makes files private; a finished file gets the rights that open() would have given it.
-        mask = os.umask(0)
-        os.umask(mask)
-        unfinished.chmod(0o666 & ~mask)
+        give_usual_rights(unfinished)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def give_usual_rights(path: Path) -> None:
+    """Let others read a file or folder as far as the user's umask does.
+
+    Temporary files and what safetensors writes are private otherwise.
+    """
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
 
 
 def remove_folders(folders: Sequence[Path], inside: Path) -> list[Path]:
@@ -70,9 +77,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     unfinished = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".unfinished"))
     try:
         yield unfinished
-        mask = os.umask(0)
-        os.umask(mask)
-        unfinished.chmod(0o777 & ~mask)
+        for made in (unfinished, *unfinished.rglob("*")):
+            give_usual_rights(made)
         if path.exists():
             discarded = unfinished.with_suffix(".discarded")
             path.rename(discarded)

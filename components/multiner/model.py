@@ -18,6 +18,7 @@ from thinc.types import FloatsXd
 
 from .encoder import Encoder, restore_encoder
 from .errors import UserError
+from .files import give_usual_rights
 from .network import WordTagger
 from .optimizer import AdamW, step_adamw
 from .pieces import PieceCutter
@@ -264,6 +265,7 @@ class TaggerShim(Shim):
             for name, text in self.description.items():
                 (folder / name).write_text(text, encoding="utf8")
             safetensors.torch.save_file(self._weights(), folder / WEIGHTS_FILE, metadata={"format": "pt"})
+            give_usual_rights(folder / WEIGHTS_FILE)
 
     def from_disk(self, path: Path | str) -> "TaggerShim":
         """Read what `to_disk` wrote.
