@@ -307,14 +307,9 @@ def _entity_types(examples: Iterable[Example]) -> list[str]:
 
 
 def make_ner_scorer() -> Callable[..., dict[str, Any]]:
-    """spaCy's scorer of entities: `ents_p`, `ents_r`, `ents_f`, `ents_per_type`.
+    """spaCy's scorer of entities that match exactly: `ents_p`, `ents_r`, `ents_f`, `ents_per_type`.
 
     Registered as `multiner.ner_scorer.v1`.
     """
-    return score_entities
-
-
-def score_entities(examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
-    """Precision, recall and F1 of entities that match exactly."""
-    scores: dict[str, Any] = get_ner_prf(examples, **kwargs)
-    return scores
+    scorer: Callable[..., dict[str, Any]] = get_ner_prf
+    return scorer
