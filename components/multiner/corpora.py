@@ -32,21 +32,19 @@ SOURCE = "source"
 
 @dataclass(frozen=True)
 class Source:
-    """Where a corpus comes from and on what terms; goes into the package of a model trained on it."""
+    """Where a corpus comes from and on what terms; goes into `meta.json` of a model trained on it."""
 
     name: str
     url: str
     license: str
 
-    def as_meta(self) -> dict[str, str]:
-        """The form of spaCy's `meta.json`."""
-        return {"name": self.name, "url": self.url, "license": self.license}
-
 
 SOURCES = {
     "sample": Source("multiner sample (de, fr, it, en)", "corpus/sample in the project's repository", "CC0-1.0"),
     "panx": Source(
-        "PAN-X (WikiANN; Pan et al. 2017, Rahimi et al. 2019)", "https://github.com/google-research/xtreme", "ODC-BY"
+        "PAN-X (WikiANN; Pan et al. 2017, Rahimi et al. 2019)",
+        "https://github.com/google-research/xtreme",
+        "as WikiANN",
     ),
     "wnut17": Source(
         "WNUT-17 emerging entities (Derczynski et al. 2017)",
@@ -63,7 +61,6 @@ SOURCES = {
 class Conversion:
     """What went into a corpus, for people to check."""
 
-    files: list[Path] = field(default_factory=list)
     schemes: Counter[str] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
@@ -113,7 +110,7 @@ def find_sources(sources: Sequence[Path], split: str | None) -> list[Path]:
     """The column files among files and folders.
 
     split (str | None): Of folders, take only the files of this part: "train", "dev" or "test". A file belongs to
-        it if its name without the suffix is one of the part's usual names, alone or after a dot, blank or dash.
+        it if its name without the suffix is one of the part's usual names, alone or set off by a dot, dash or underscore.
     RAISES: FileNotFoundError when a source does not exist or a folder holds no file of that part.
     """
     files: list[Path] = []
@@ -150,7 +147,7 @@ def read_files(
     repair: bool = False,
 ) -> tuple[list[Sentence], Conversion]:
     """Read column files one after another; see `read_columns`."""
-    conversion = Conversion(files=list(files))
+    conversion = Conversion()
     sentences: list[Sentence] = []
     for file in files:
         content: ColumnFile = read_columns(file, layout=layout, scheme=scheme, encoding=encoding, repair=repair)

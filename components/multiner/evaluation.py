@@ -85,7 +85,7 @@ def seqeval_scores(gold: Sequence[Doc], predicted: Sequence[Doc], mode: str) -> 
     else:
         report = classification_report(gold_tags, predicted_tags, output_dict=True, zero_division=0, **options)
     rows = {name: _plain_row(row) for name, row in report.items()}
-    averages = {f"{name}": rows.pop(f"{name} avg", _plain_row({})) for name in ("micro", "macro", "weighted")}
+    averages = {name: rows.pop(f"{name} avg", _plain_row({})) for name in ("micro", "macro", "weighted")}
     return {**averages, "per_type": rows}
 
 

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import safetensors.torch
@@ -54,19 +54,17 @@ def Classifier(window: int, overlap: int, batch_pieces: int, precision: Precisio
 
 
 def _forward(model: Model[list[Doc], list[Scores]], docs: list[Doc], is_train: bool) -> tuple[list[Scores], Backprop]:
-    shim = model.shims[0]
-    scores, backprop = shim(docs, is_train)
-    return scores, backprop
+    result: tuple[list[Scores], Backprop] = model.shims[0](docs, is_train)
+    return result
 
 
-class _Batch:
-    """What goes through the network at once, and where its results belong."""
+class _Batch(NamedTuple):
+    """What goes through the network at once, and the words, counted through all documents, that it scores."""
 
-    def __init__(self, ids: torch.Tensor, mask: torch.Tensor, firsts: torch.Tensor, rows: NDArray[np.int64]) -> None:
-        self.ids = ids
-        self.mask = mask
-        self.firsts = firsts
-        self.rows = rows
+    ids: torch.Tensor
+    mask: torch.Tensor
+    firsts: torch.Tensor
+    rows: NDArray[np.int64]
 
 
 class TaggerShim(Shim):

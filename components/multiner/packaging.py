@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import venv
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def describe_model(model: Path, corpus: str, scores: Path, *, data_license: str 
     report = json.loads(scores.read_text(encoding="utf8"))
     meta["description"] = f"Named entities ({', '.join(_labels(meta))}), trained with {LIBRARY} on {source.name}"
     meta["license"] = source.license
-    meta["sources"] = [source.as_meta()]
+    meta["sources"] = [asdict(source)]
     meta["performance"] = {
         **report["spacy"],
         "seqeval_default_f1": report["default"]["micro"]["f1"],
