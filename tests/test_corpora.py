@@ -143,6 +143,9 @@ def test_repairs_are_counted_and_listed_beside_the_corpus(tmp_path):
     conversion = convert([tmp_path / "a.conll"], tmp_path / "out.spacy", repair=True)
     (line,) = (tmp_path / "out.repairs.jsonl").read_text().splitlines()
     assert len(conversion.repairs) == 1
+    (tmp_path / "b.conll").write_text("x\tB-LOC\n")
+    convert([tmp_path / "b.conll"], tmp_path / "out.spacy")
+    assert not (tmp_path / "out.repairs.jsonl").exists()
     assert (
         json.loads(line)["tag"] == "I-PER" and json.loads(line)["read_as"] == "B-PER" and json.loads(line)["line"] == 2
     )

@@ -88,5 +88,5 @@ def test_a_pipeline_is_scored_in_every_way_and_by_language(trained):
 
 
 def test_a_model_that_is_nowhere_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="There is no pipeline 'nothing_here'"):
+    with pytest.raises(FileNotFoundError, match="There is no pipeline 'nothing_here' that can be loaded"):
         evaluate_files("nothing_here", tmp_path)

@@ -195,6 +195,7 @@ def write_corpus(
         conversion.labels.update(tag[2:] for tag in sentence.tags if tag.startswith("B-"))
     with new_file(out) as unfinished:
         docs.to_disk(unfinished)
+    repairs_path(out).unlink(missing_ok=True)  # an earlier conversion's
     if conversion.repairs:
         with new_file(repairs_path(out)) as unfinished, unfinished.open("w", encoding="utf8") as file:
             for change in conversion.repairs:

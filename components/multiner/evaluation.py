@@ -56,7 +56,7 @@ def evaluate_files(model: str, data: Path) -> Report:
         nlp = spacy.load(model)
     except OSError as error:
         raise FileNotFoundError(
-            f"There is no pipeline '{model}', neither a folder nor an installed package."
+            f"There is no pipeline '{model}' that can be loaded, neither a folder nor an installed package: {error}"
         ) from error
     report = evaluate(nlp, list(read_docs(data, nlp.vocab)))
     return {"model": model, "data": str(data), **report}
