@@ -42,7 +42,9 @@ def test_batches_hold_every_example_once_and_like_with_like():
     assert sorted(map(len, batches))[:2] == [3, 10]
     filled = sum(max(len(example) for example in batch) * len(batch) for batch in batches)
     assert filled < 1.15 * sum(map(len, examples))
-    assert batches[0] != sorted(batches, key=lambda batch: len(batch[0]))[0] or len(batches) == 1
+    # Short ones first would be a curriculum; the order of batches is random.
+    lengths = [len(batch[0]) for batch in batches]
+    assert lengths not in (sorted(lengths), sorted(lengths, reverse=True))
 
 
 def test_steps_are_counted_from_the_corpus(tmp_path):
