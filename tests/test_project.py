@@ -127,7 +127,7 @@ def test_from_files_to_wheels(tiny_encoder, tmp_path):
     for split in ("train", "dev", "test"):
         (tmp_path / f"{split}.conll").write_text("".join(column_lines(sentences)), encoding="utf8")
         assert run("scripts/convert.py", tmp_path, tmp_path / f"{split}.spacy", "--split", split).returncode == 0
-    assert run("scripts/encoder.py", tiny_encoder, tmp_path / "encoder").returncode == 0
+    assert run("scripts/encoder.py", "tiny", tmp_path / "encoder", "--source", tiny_encoder).returncode == 0
     assert run("scripts/preflight.py", tmp_path, tmp_path / "encoder").returncode == 0
     overrides = {
         "paths.train": tmp_path / "train.spacy",
