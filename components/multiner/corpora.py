@@ -110,7 +110,7 @@ def find_sources(sources: Sequence[Path], split: str | None) -> list[Path]:
     """The column files among files and folders.
 
     split (str | None): Of folders, take only the files of this part: "train", "dev" or "test". A file belongs to
-        it if its name without the suffix is one of the part's usual names, alone or set off by a dot, dash or underscore.
+        it if its name without the suffix is one of the part's usual names, alone or set off by . - or _ in it.
     RAISES: FileNotFoundError when a source does not exist or a folder holds no file of that part.
     """
     files: list[Path] = []
