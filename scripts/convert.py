@@ -1,80 +1,140 @@
-"""Convert column files (IOB and its kin) to spaCy's binary format."""
+"""Convert corpora to spaCy's binary format: column files, JSON lines, DocBin, or datasets by name."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from multiner.columns import Layout
-from multiner.console import out, plain_errors
-from multiner.corpora import Conversion, convert, repairs_path
+from multiner.catalog import HUB
+from multiner.console import err, out, plain_errors
+from multiner.corpora import Conversion, changes_path, convert, convert_splits, has_splits
+from multiner.docbins import SHARD
+from multiner.recipes import Recipe, SourceRecipe, make_layout, parse_fractions, parse_renamings, read_recipe
+from multiner.sentences import Sentence
 from multiner.tags import Scheme
 
-SEPARATORS = {"tab": "\t", "blank": None}
+STEP = 2000  # sentences between two looks at the clock
 
 
 def main(
     sources: Annotated[
-        list[Path], typer.Argument(help="Column files or folders of them, then the .spacy file to write.")
+        list[str],
+        typer.Argument(
+            metavar="SOURCE... [OUT]",
+            help=f"Files, folders, names ({', '.join(HUB)}), repositories on the hub, or one recipe (.toml); then what "
+            "to write. Of a single name that is corpus/NAME.spacy.",
+        ),
     ],
     split: Annotated[
-        str | None, typer.Option(help="Of folders take only the files of this part: train, dev or test.")
+        str | None, typer.Option(help="Take only this part: train, dev or test. Else OUT is a folder with all parts.")
     ] = None,
+    languages: Annotated[str, typer.Option("--lang", help="Take only these languages: de,fr,it,en.")] = "",
+    fractions: Annotated[str, typer.Option(help="Draw this share of each of them: .629,.229,.084,.059.")] = "",
+    sentences: Annotated[
+        int, typer.Option(help="Draw so many sentences (without --split only to train on); 0 for all.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of drawing, the one of datasets.Dataset.shuffle.")] = 0,
     language: Annotated[
         str | None,
         typer.Option(help="Language of sentences that do not say (lang:word) and whose folder has no such name."),
     ] = None,
+    rename: Annotated[
+        str, typer.Option(help="Rename, merge or drop labels: person=PER,group=ORG,corporation=ORG,product=.")
+    ] = "",
+    labels: Annotated[str, typer.Option(help="Refuse other labels than these: PER,LOC,ORG.")] = "",
+    repair: Annotated[
+        bool, typer.Option(help="Make illegal tag sequences legal, count the changes and list them beside the output.")
+    ] = False,
     scheme: Annotated[Scheme | None, typer.Option(help="Tagging scheme, if it should not be found out.")] = None,
-    encoding: Annotated[str, typer.Option(help="Encoding of the files.")] = "utf-8",
+    encoding: Annotated[str, typer.Option(help="Encoding of column files.")] = "utf-8",
     separator: Annotated[
-        str | None, typer.Option(help="'tab' or 'blank'; with this or the next two nothing is found out.")
+        str | None, typer.Option(help="'tab' or 'blank'; with this or the next three nothing is found out.")
     ] = None,
     word_column: Annotated[int | None, typer.Option(help="Column of the words, counted from 0.")] = None,
     tag_column: Annotated[int | None, typer.Option(help="Column of the tags; -1 is the last.")] = None,
     language_prefix: Annotated[
         bool, typer.Option(help="Words have their language in front, as in de:Wort (with named columns).")
     ] = False,
-    repair: Annotated[
-        bool, typer.Option(help="Make illegal tag sequences legal, count the changes and list them beside the output.")
-    ] = False,
-    sentences: Annotated[
-        int, typer.Option(help="Take so many sentences, shuffled with the seed; 0 for all, in order.")
-    ] = 0,
-    seed: Annotated[int, typer.Option(help="Seed of that shuffle, the one of datasets.Dataset.shuffle.")] = 0,
+    repository: Annotated[
+        str | None, typer.Option(help="Take a corpus by name from this folder, or from this repository on the hub.")
+    ] = None,
+    config: Annotated[str | None, typer.Option(help="Configuration of a dataset; {language} in it is filled.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a dataset on the hub.")] = None,
+    words_field: Annotated[str | None, typer.Option(help="Where a dataset or JSON lines have the words.")] = None,
+    tags_field: Annotated[str | None, typer.Option(help="Where they have the tags.")] = None,
+    tag_names: Annotated[str, typer.Option(help="What numbers of tags stand for: O,B-PER,I-PER.")] = "",
+    shard: Annotated[int, typer.Option(help="Sentences in a file; of more, OUT is a folder of files.")] = SHARD,
 ) -> None:
-    """Convert column files to one .spacy file, one document a sentence, and say what went in.
+    """Convert corpora to .spacy files, one document a sentence, and say what went in.
 
     Separators, index columns, language prefixes and the scheme (IOB1, IOB2, BIOES, BILUO) are found out.
-    What is wrong with a file is said with its line, and then nothing is written.
+    What is wrong with a source is said with its line, and then nothing is written.
+
+    Examples: convert.py train.conll train.spacy | convert.py folder corpus/mine.spacy | convert.py panx --lang
+    de,fr,it,en --fractions .629,.229,.084,.059 | convert.py panx --repository ../xtreme --lang de out.spacy --split dev
     """
-    if len(sources) < 2:
-        raise typer.BadParameter("Give at least one source and the file to write.")
-    if separator is not None and separator not in SEPARATORS:
-        raise typer.BadParameter("--separator is 'tab' or 'blank'.")
-    layout = None
-    if (separator, word_column, tag_column) != (None, None, None) or language_prefix:
-        layout = Layout(
-            SEPARATORS[separator or "tab"],
-            0 if word_column is None else word_column,
-            -1 if tag_column is None else tag_column,
-            language_prefix,
-        )
-    target = sources[-1]
+    *origins, target = sources if len(sources) > 1 else [*sources, f"corpus/{sources[0]}.spacy"]
+    if len(sources) == 1 and sources[0] not in HUB:
+        raise typer.BadParameter("Give at least one source and the file or folder to write.")
     with plain_errors():
-        conversion = convert(
-            sources[:-1],
-            target,
-            split=split,
-            language=language,
-            layout=layout,
-            scheme=scheme,
-            encoding=encoding,
-            repair=repair,
-            sentences=sentences,
-            seed=seed,
-        )
-    show(conversion, target)
+        if origins[0].endswith(".toml"):
+            recipe = read_recipe(Path(origins[0]))
+        else:
+            layout = make_layout(separator, word_column, tag_column, language_prefix)
+            recipe = Recipe(
+                tuple(
+                    SourceRecipe(
+                        origin,
+                        languages=_list(languages),
+                        fractions=parse_fractions(_list(fractions)),
+                        language=language,
+                        rename=parse_renamings(_list(rename)),
+                        repair=repair,
+                        layout=layout,
+                        scheme=scheme,
+                        encoding=encoding,
+                        repository=repository,
+                        config=config,
+                        revision=revision,
+                        words_field=words_field,
+                        tags_field=tags_field,
+                        tag_names=_list(tag_names),
+                    )
+                    for origin in origins
+                ),
+                _list(labels),
+            )
+        path = Path(target)
+        if split is None and has_splits(recipe):
+            parts = convert_splits(recipe, path, sentences=sentences, seed=seed, shard=shard, watch=progress_bar)
+            for name, conversion in parts.items():
+                show(conversion, path / f"{name}.spacy")
+        else:
+            show(
+                convert(recipe, path, split=split, sentences=sentences, seed=seed, shard=shard, watch=progress_bar),
+                path,
+            )
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def progress_bar(sentences: Iterator[Sentence]) -> Iterator[Sentence]:
+    """Show how many sentences and words have gone by, and how fast."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task("")
+        words = 0
+        for number, sentence in enumerate(sentences, 1):
+            words += len(sentence.words)
+            if number % STEP == 0:
+                speed = words / (progress.tasks[task].elapsed or 1)
+                progress.update(task, description=f"{number:,} sentences, {words:,} words, {speed:,.0f} words/s")
+            yield sentence
 
 
 def show(conversion: Conversion, target: Path) -> None:
@@ -91,13 +151,24 @@ def show(conversion: Conversion, target: Path) -> None:
         " ".join(sorted(conversion.schemes)),
     )
     out.print(table)
-    if conversion.left_out:
-        out.print(f"{conversion.left_out:,} sentences were left out by --sentences.")
-    if conversion.document_starts:
-        out.print(f"{conversion.document_starts:,} -DOCSTART- lines are no words and were passed over.")
-    if conversion.repairs:
+    for source, label, name, count in conversion.renamed:
+        fate = f"became {name}" if name else "were dropped"
+        out.print(f"{count:,} entities {label} of {source} {fate}.")
+    for count, what in (
+        (conversion.left_out, "sentences were not drawn"),
+        (conversion.other_languages, "sentences are in other languages than --lang takes"),
+        (conversion.document_starts, "-DOCSTART- lines are no words and were passed over"),
+        (conversion.empty_rows, "rows have no words and were passed over"),
+        (conversion.unannotated_words, "words have no annotation, neither of an entity nor of none"),
+    ):
+        if count:
+            out.print(f"{count:,} {what}.")
+    for source in conversion.absent:
+        out.print(f"[yellow]{source} has no such part.[/]")
+    if conversion.changes:
         out.print(
-            f"[yellow]{len(conversion.repairs):,} tags were repaired; they are listed in {repairs_path(target)}[/]"
+            f"[yellow]{len(conversion.changes):,} tags or spans were not taken over as they were; they are listed in "
+            f"{changes_path(target)}[/]"
         )
 
 

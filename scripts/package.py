@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from multiner.catalog import SOURCES
 from multiner.console import out, plain_errors
-from multiner.corpora import SOURCES
 from multiner.packaging import build_wheels, describe_model
 
 PROJECT = Path(__file__).parent.parent

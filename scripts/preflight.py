@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from multiner.console import out, plain_errors
-from multiner.corpora import count_docs
 from multiner.devices import describe_device, prepare_device
+from multiner.docbins import count_docs
 from multiner.encoder import check_encoder_folder
 
 

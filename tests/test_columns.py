@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from multiner.columns import ColumnError, Layout, column_lines, read_columns
+from multiner.columns import Layout, column_lines, open_columns
+from multiner.sentences import Account, CorpusError, Sentence
 from multiner.tags import Scheme
 
 
@@ -18,8 +19,12 @@ def write(tmp_path: Path):
     return write
 
 
+def read(path: Path, **options) -> list[Sentence]:
+    return list(open_columns(path, **options).sentences())
+
+
 def words_and_tags(path: Path, **options) -> list[tuple[list[str], list[str]]]:
-    return [(sentence.words, sentence.tags) for sentence in read_columns(path, **options).sentences]
+    return [(sentence.words, sentence.tags) for sentence in read(path, **options)]
 
 
 @pytest.mark.parametrize(
@@ -36,7 +41,7 @@ def words_and_tags(path: Path, **options) -> list[tuple[list[str], list[str]]]:
 )
 def test_the_layout_is_found_out(write, content, layout):
     path = write(content)
-    assert read_columns(path).layout == layout
+    assert open_columns(path).layout == layout
     assert words_and_tags(path) == [(["Ada", "spoke"], ["B-PER", "O"])]
 
 
@@ -46,12 +51,12 @@ def test_columns_can_be_named(write):
 
 
 def test_a_language_prefix_is_kept_apart_from_the_word(write):
-    sentence = read_columns(write("de:10:30\tO\nde:Uhr\tO\n")).sentences[0]
+    sentence = read(write("de:10:30\tO\nde:Uhr\tO\n"))[0]
     assert (sentence.language, sentence.words) == ("de", ["10:30", "Uhr"])
 
 
 def test_a_line_of_white_space_ends_a_sentence(write):
-    assert len(read_columns(write("a\tO\n\t\nb\tO\n \nc\tO\n\n\n")).sentences) == 3
+    assert len(read(write("a\tO\n\t\nb\tO\n \nc\tO\n\n\n"))) == 3
 
 
 def test_hash_signs_and_quotes_are_words(write):
@@ -64,8 +69,11 @@ def test_only_tabs_and_blanks_separate_and_only_line_feeds_end_lines(write):
 
 
 def test_document_starts_are_passed_over_and_counted(write):
-    content = read_columns(write("-DOCSTART- -X- O O\n\nAda B-NP B-NP B-PER\n\n--docstart-- -X- O O\n\nb x y O\n"))
-    assert (len(content.sentences), content.document_starts) == (2, 2)
+    path = write("-DOCSTART- -X- O O\n\nAda B-NP B-NP B-PER\n--docstart-- -X- O O\nb x y O\n")
+    account = Account()
+    found = list(open_columns(path).sentences(account=account))
+    assert [(sentence.words, sentence.source) for sentence in found] == [(["Ada"], f"{path}:3"), (["b"], f"{path}:5")]
+    assert account.document_starts == 2
 
 
 def test_carriage_returns_and_a_byte_order_mark_are_no_text(write):
@@ -83,15 +91,17 @@ def test_carriage_returns_and_a_byte_order_mark_are_no_text(write):
 )
 def test_every_scheme_is_read_as_iob2(write, content, scheme):
     path = write(content)
-    assert read_columns(path).scheme is scheme
+    assert open_columns(path).scheme is scheme
     assert words_and_tags(path) == [(["a", "b", "c"], ["B-PER", "I-PER", "B-PER"])]
 
 
 def test_repair_makes_tags_legal_and_lists_what_it_changed(write):
-    content = read_columns(write("x\tB-LOC\n\na\tO\nb\tI-PER\nc\tI-PER\n"), repair=True)
-    assert content.sentences[1].tags == ["O", "B-PER", "I-PER"]
-    (repair,) = content.repairs
-    assert (repair.line, repair.word, repair.problem.tag, repair.problem.iob2) == (4, "b", "I-PER", "B-PER")
+    path = write("x\tB-LOC\n\na\tO\nb\tI-PER\nc\tI-PER\n")
+    account = Account()
+    _, second = open_columns(path).sentences(repair=True, account=account)
+    assert second.tags == ["O", "B-PER", "I-PER"]
+    (change,) = account.changes
+    assert change[:4] == (f"{path}, line 4", "b", "I-PER", "B-PER")
 
 
 @pytest.mark.parametrize(
@@ -112,29 +122,26 @@ def test_repair_makes_tags_legal_and_lists_what_it_changed(write):
 )
 def test_a_bad_file_is_refused_with_file_line_value_and_remedy(write, content, message):
     path = write(content)
-    with pytest.raises(ColumnError, match=message) as error:
-        read_columns(path)
+    with pytest.raises(CorpusError, match=message) as error:
+        read(path)
     assert str(path) in str(error.value)
 
 
 def test_a_missing_language_is_refused_where_others_have_one(write):
     content = "de:a\tO\n" * 1000 + "b\tO\n"
-    with pytest.raises(ColumnError, match=r"line 1001: 'b' has no language in front"):
-        read_columns(write(content))
+    with pytest.raises(CorpusError, match=r"line 1001: 'b' has no language in front"):
+        read(write(content))
 
 
 def test_another_encoding_can_be_named(write):
     path = write("Zürich\tB-LOC\n".encode("latin-1"))
     assert words_and_tags(path, encoding="latin-1") == [(["Zürich"], ["B-LOC"])]
-    with pytest.raises(ColumnError, match="there is no encoding 'latin-99'"):
-        read_columns(path, encoding="latin-99")
+    with pytest.raises(CorpusError, match="there is no encoding 'latin-99'"):
+        read(path, encoding="latin-99")
 
 
 def test_what_is_written_is_read_back(write, tmp_path):
-    sentences = read_columns(write("de:Jack\tB-PER\nde:Sparrow\tI-PER\n\nfr:oui\tO\n")).sentences
+    sentences = read(write("de:Jack\tB-PER\nde:Sparrow\tI-PER\n\nfr:oui\tO\n"))
     path = write("".join(column_lines(sentences, Scheme.BIOES)), "again.conll")
-    again = read_columns(path)
-    assert again.scheme is Scheme.BIOES
-    assert [(s.words, s.tags, s.language) for s in again.sentences] == [
-        (s.words, s.tags, s.language) for s in sentences
-    ]
+    assert open_columns(path).scheme is Scheme.BIOES
+    assert [sentence[:3] for sentence in read(path)] == [sentence[:3] for sentence in sentences]

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from multiner.columns import read_columns
+from multiner.columns import open_columns
 from multiner.spacing import join_words, spaces_after
 
 from .conftest import PROJECT
@@ -39,6 +39,6 @@ def test_no_blank_follows_the_last_word():
 def test_the_sample_reads_like_running_text(language):
     lines = [
         join_words(sentence.words, language)
-        for sentence in read_columns(PROJECT / f"corpus/sample/{language}/train.conll").sentences
+        for sentence in open_columns(PROJECT / f"corpus/sample/{language}/train.conll").sentences()
     ]
     assert not [line for line in lines if re.search(r"\w ,|\( | \)|„ |\bl' ", line)]

@@ -12,7 +12,7 @@ from spacy.cli.train import train
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
-from multiner.corpora import count_steps
+from multiner.docbins import count_steps
 from multiner.network import Dropout
 from multiner.optimizer import AdamW, step_adamw
 from multiner.training import length_grouped_batches, warmup_linear

@@ -6,25 +6,23 @@ said with its name, the line, the value there and what to do.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain, count, islice
 from pathlib import Path
+from typing import NamedTuple
 
-from .errors import UserError
-from .tags import Problem, Scheme, TagError, detect_scheme, from_iob2, is_tag, to_iob2
+from .sentences import Account, CorpusError, Sentence, legal_tags
+from .tags import Scheme, TagError, detect_scheme, from_iob2, is_tag
 
 BLANK = " \t\r"
 SAMPLE_LINES = 1000
-LANGUAGE_PREFIX = re.compile(r"([a-z]{2,3}(?:-[a-z]+)*):(.+)")
+LONGEST_LINE = 100_000  # characters
+LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[a-z]+)*")
+LANGUAGE_PREFIX = re.compile(LANGUAGE.pattern + ":.+")
+DOCUMENT_START_LETTERS = "-dD"
 DOCUMENT_START = re.compile(r"-*docstart-*", re.IGNORECASE)
-
-
-class ColumnError(UserError, ValueError):
-    """A column file that cannot be read as it stands; the message names file, line, value and remedy."""
-
-    def __init__(self, path: Path, line: int | None, problem: str, remedy: str) -> None:
-        where = f"{path}, line {line}" if line is not None else f"{path}"
-        super().__init__(f"{where}: {problem} {remedy}")
 
 
 @dataclass(frozen=True)
@@ -49,43 +47,12 @@ class Layout:
         return line.rstrip("\r").split(self.separator)
 
 
-@dataclass(frozen=True)
-class Sentence:
-    """The words of a sentence with legal IOB2 tags, and where it was found."""
+class _Group(NamedTuple):
+    """The lines of a sentence as they stand in the file; the first one has the number `line`."""
 
+    line: int
     words: list[str]
     tags: list[str]
-    language: str | None
-    path: Path
-    line: int
-
-
-@dataclass(frozen=True)
-class Repair:
-    """A tag that was changed, or whose entity was taken to end, to make a sentence legal."""
-
-    path: Path
-    line: int
-    word: str
-    problem: Problem
-
-
-@dataclass(frozen=True)
-class ColumnFile:
-    """What was read from a file, and how it was understood."""
-
-    sentences: list[Sentence]
-    layout: Layout
-    scheme: Scheme
-    repairs: list[Repair]
-    document_starts: int
-
-
-@dataclass(frozen=True)
-class _Row:
-    line: int
-    word: str
-    tag: str
     language: str | None
 
 
@@ -95,7 +62,7 @@ def detect_layout(lines: Iterable[str]) -> Layout:
     A tab in any line makes it tab-separated. A first column that counts 0, 1, 2 or 1, 2, 3 from the start of the
     sentence is an index. The tag is the last column. `de:` before every word is a language prefix.
     """
-    sample = [line for _, line in zip(range(SAMPLE_LINES), lines, strict=False)]
+    sample = list(lines)
     separator = "\t" if any("\t" in line.strip(BLANK) for line in sample) else None
     layout = Layout(separator)
     rows: list[tuple[int, list[str]]] = []  # position in the sentence and columns
@@ -115,115 +82,162 @@ def detect_layout(lines: Iterable[str]) -> Layout:
     return layout
 
 
-def read_columns(
-    path: Path,
-    *,
-    layout: Layout | None = None,
-    scheme: Scheme | None = None,
-    encoding: str = "utf-8",
-    repair: bool = False,
-) -> ColumnFile:
-    """Read a whole column file.
+@dataclass(frozen=True)
+class ColumnFile:
+    """A column file whose form is known; `open_columns` makes it.
 
-    layout (Layout | None): Where the columns are; found out from the file if None.
-    scheme (Scheme | None): The tagging scheme; found out from the file if None.
+    path (Path): The file.
+    layout (Layout): Where it keeps what.
+    scheme (Scheme): The tagging scheme.
     encoding (str): Used strictly; a byte-order mark is skipped.
-    repair (bool): Turn illegal tag sequences into legal ones and list every change, instead of refusing them.
-    RAISES: ColumnError for bytes of another encoding, missing columns, empty words, unknown tags, mixed schemes,
-        illegal tag sequences, a file without sentences; OSError when the file cannot be opened.
     """
-    lines = _read_lines(path, encoding)
-    layout = layout or detect_layout(lines)
-    groups, document_starts = _read_rows(path, lines, layout)
-    if not groups:
-        raise ColumnError(path, None, "the file holds no sentence.", "Check that it is the file you meant.")
+
+    path: Path
+    layout: Layout
+    scheme: Scheme
+    encoding: str
+
+    def sentences(self, *, repair: bool = False, account: Account | None = None) -> Iterator[Sentence]:
+        """The sentences one by one, however long the file is.
+
+        repair (bool): Turn illegal tag sequences into legal ones and list every change, instead of refusing them.
+        account (Account | None): Gets changes, `-DOCSTART-` lines and the scheme.
+        RAISES: CorpusError for illegal tag sequences.
+        """
+        account = Account() if account is None else account
+        account.schemes[self.scheme.value] += 1
+        for line, words, tags, language in _groups(self.path, self.encoding, self.layout, account):
+            place = partial(self._place, line)
+            iob2 = legal_tags(words, tags, self.scheme, place, repair=repair, account=account)
+            yield Sentence(words, iob2, language, f"{self.path}:{line}")
+
+    def _place(self, first_line: int, word: int) -> str:
+        return place_of(self.path, first_line + word)
+
+
+def open_columns(
+    path: Path, *, layout: Layout | None = None, scheme: Scheme | None = None, encoding: str = "utf-8"
+) -> ColumnFile:
+    """Look through a whole column file once, to see that it is sound and how it is written.
+
+    layout (Layout | None): Where the columns are; found out from the first lines if None.
+    scheme (Scheme | None): The tagging scheme; found out from all tags if None.
+    encoding (str): Used strictly; a byte-order mark is skipped.
+    RAISES: CorpusError for bytes of another encoding, missing columns, empty words, unknown tags, lines that are too
+        long for a word and its tags, mixed schemes, a file without sentences; OSError when it cannot be opened.
+    """
+    if layout is None:
+        layout = detect_layout(islice(_lines(path, encoding), SAMPLE_LINES))
+    groups = _groups(path, encoding, layout, Account())
+    first = next(groups, None)
+    if first is None:
+        raise CorpusError(f"{path}", "the file holds no sentence.", "Check that it is the file you meant.")
     if scheme is None:
         try:
-            scheme = detect_scheme([row.tag for row in rows] for rows in groups)
+            scheme = detect_scheme(group.tags for group in chain([first], groups))
         except TagError as error:
-            raise ColumnError(path, None, str(error), "Split the file, or name the scheme with --scheme.") from None
-    sentences: list[Sentence] = []
-    repairs: list[Repair] = []
-    for rows in groups:
-        tags, problems = to_iob2([row.tag for row in rows], scheme)
-        if problems and not repair:
-            row = rows[problems[0].word]
-            raise ColumnError(
-                path,
-                row.line,
-                f"the tag '{row.tag}' of '{row.word}' is not legal {scheme.value.upper()}: {problems[0].reason}.",
-                "Correct it, name another scheme with --scheme, or let --repair change it and list what it changed.",
-            )
-        repairs += [Repair(path, rows[problem.word].line, rows[problem.word].word, problem) for problem in problems]
-        sentences.append(Sentence([row.word for row in rows], tags, rows[0].language, path, rows[0].line))
-    return ColumnFile(sentences, layout, scheme, repairs, document_starts)
+            raise CorpusError(f"{path}", str(error), "Split the file, or name the scheme with --scheme.") from None
+    return ColumnFile(path, layout, scheme, encoding)
 
 
-def _read_lines(path: Path, encoding: str) -> list[str]:
-    data = path.read_bytes()
+def place_of(path: Path, line: int) -> str:
+    """A place in a file as messages name it."""
+    return f"{path}, line {line}"
+
+
+def _lines(path: Path, encoding: str) -> Iterator[str]:
+    """The lines of a file without their line feeds.
+
+    Only line feeds end lines: words may contain other characters at which Python's `splitlines` would cut.
+    """
     try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        found = " ".join(f"{byte:02x}" for byte in data[error.start : error.start + 4])
-        raise ColumnError(
-            path, line, f"the bytes {found} are not {encoding}.", "Name the encoding, for example --encoding latin-1."
-        ) from None
+        with path.open(encoding=encoding, newline="\n") as file:
+            for number in count(1):
+                line = file.readline(LONGEST_LINE + 1)
+                if not line:
+                    return
+                if len(line) > LONGEST_LINE:
+                    raise CorpusError(
+                        place_of(path, number),
+                        f"the line has more than {LONGEST_LINE:,} characters: '{line[:40]}...'.",
+                        "A line is a word and its tags; is this a column file?",
+                    )
+                yield line.removeprefix("\ufeff").rstrip("\n") if number == 1 else line.rstrip("\n")
+    except UnicodeDecodeError:
+        raise _encoding_error(path, encoding) from None
     except LookupError:
-        raise ColumnError(path, None, f"there is no encoding '{encoding}'.", "Try utf-8 or latin-1.") from None
-    # Only line feeds end lines: splitlines() would also cut at characters that words contain.
-    return text.removeprefix("\ufeff").split("\n")
+        raise CorpusError(f"{path}", f"there is no encoding '{encoding}'.", "Try utf-8 or latin-1.") from None
 
 
-def _read_rows(path: Path, lines: Sequence[str], layout: Layout) -> tuple[list[list[_Row]], int]:
-    groups: list[list[_Row]] = []
-    rows: list[_Row] = []
-    document_starts = 0
-    for number, line in enumerate(lines, 1):
-        if line.strip(BLANK):
-            row = _read_row(path, number, line, layout)
-            if DOCUMENT_START.fullmatch(row.word):
-                document_starts += 1
-            else:
-                rows.append(row)
-        elif rows:
-            groups.append(rows)
-            rows = []
-    if rows:
-        groups.append(rows)
-    return groups, document_starts
+def _encoding_error(path: Path, encoding: str) -> CorpusError:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode(encoding)
+            except UnicodeDecodeError as error:
+                found = " ".join(f"{byte:02x}" for byte in line[error.start : error.start + 4])
+                problem = f"the bytes {found} are not {encoding}."
+                return CorpusError(
+                    place_of(path, number), problem, "Name the encoding, for example --encoding latin-1."
+                )
+    return CorpusError(f"{path}", f"the file is not {encoding}.", "Name the encoding with --encoding.")
 
 
-def _read_row(path: Path, number: int, line: str, layout: Layout) -> _Row:
-    fields = layout.fields(line)
+def _groups(path: Path, encoding: str, layout: Layout, account: Account) -> Iterator[_Group]:
+    word_column, tag_column = layout.word, layout.tag
     # A tag counted from the right must still stand to the right of the word.
-    needed = max(layout.word + 1, layout.tag + 1 if layout.tag >= 0 else layout.word + 1 - layout.tag)
-    if len(fields) < needed:
-        raise ColumnError(
-            path,
-            number,
-            f"{len(fields)} column(s) in {line!r}, but word and tag need {needed}.",
-            "Complete the line, or name the columns with --separator, --word-column and --tag-column.",
-        )
-    word, tag = fields[layout.word], fields[layout.tag].strip(BLANK)
-    language = None
-    if layout.language_prefix:
-        match = LANGUAGE_PREFIX.fullmatch(word)
-        if match is None:
-            raise ColumnError(
-                path, number, f"'{word}' has no language in front.", "Every word needs one, as in 'de:Wort'."
-            )
-        language, word = match.groups()
-    if not word.strip():
-        raise ColumnError(path, number, f"the word in {line!r} is empty.", "Remove the line or give the word.")
+    needed = max(word_column + 1, tag_column + 1 if tag_column >= 0 else word_column + 1 - tag_column)
+    known_tags: set[str] = set()
+    words: list[str] = []
+    tags: list[str] = []
+    language: str | None = None
+    number = 0
+    for number, line in enumerate(_lines(path, encoding), 1):
+        if line.strip(BLANK):
+            fields = layout.fields(line)
+            if len(fields) < needed:
+                raise CorpusError(
+                    place_of(path, number),
+                    f"{len(fields)} column(s) in {line!r}, but word and tag need {needed}.",
+                    "Complete the line, or name the columns with --separator, --word-column and --tag-column.",
+                )
+            word, tag = fields[word_column], fields[tag_column].strip(BLANK)
+            if word[:1] not in DOCUMENT_START_LETTERS or not DOCUMENT_START.fullmatch(word):
+                if layout.language_prefix:
+                    own, word = _split_language(word, place_of(path, number))
+                    language = language if words else own
+                if not word.strip():
+                    raise CorpusError(
+                        place_of(path, number), f"the word in {line!r} is empty.", "Remove the line or give the word."
+                    )
+                if tag not in known_tags:
+                    _check_tag(tag, word, place_of(path, number))
+                    known_tags.add(tag)
+                words.append(word)
+                tags.append(tag)
+                continue
+            account.document_starts += 1
+        if words:
+            yield _Group(number - len(words), words, tags, language)
+            words, tags = [], []
+    if words:
+        yield _Group(number - len(words) + 1, words, tags, language)
+
+
+def _split_language(word: str, place: str) -> tuple[str, str]:
+    language, _, rest = word.partition(":")
+    if not rest or not LANGUAGE.fullmatch(language):
+        raise CorpusError(place, f"'{word}' has no language in front.", "Every word needs one, as in 'de:Wort'.")
+    return language, rest
+
+
+def _check_tag(tag: str, word: str, place: str) -> None:
     if not is_tag(tag):
-        raise ColumnError(
-            path,
-            number,
+        raise CorpusError(
+            place,
             f"'{tag}' (for '{word}') is not a tag.",
             "Tags are 'O' or a prefix such as 'B-' and a label. Is another column the tag (--tag-column)?",
         )
-    return _Row(number, word, tag, language)
 
 
 def column_lines(sentences: Iterable[Sentence], scheme: Scheme = Scheme.IOB2) -> Iterator[str]:

@@ -14,7 +14,7 @@ from spacy.scorer import PRFScore, get_ner_prf
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from .corpora import LANGUAGE, read_docs, without_annotation
+from .docbins import LANGUAGE, read_docs, without_annotation
 from .tags import Span, tags_from_spans
 
 Report = dict[str, Any]

@@ -36,7 +36,7 @@ def new_file(path: Path) -> Iterator[Path]:
     try:
         yield unfinished
         give_usual_rights(unfinished)
-        unfinished.replace(path)
+        _put(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -79,12 +79,19 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield unfinished
         for made in (unfinished, *unfinished.rglob("*")):
             give_usual_rights(made)
-        if path.exists():
-            discarded = unfinished.with_suffix(".discarded")
-            path.rename(discarded)
-            unfinished.rename(path)
-            shutil.rmtree(discarded)
-        else:
-            unfinished.rename(path)
+        _put(unfinished, path)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _put(made: Path, path: Path) -> None:
+    """Give a finished file or folder its name; what had the name goes only when the new one stands there."""
+    if path.is_dir():
+        discarded = made.with_suffix(".discarded")
+        path.rename(discarded)
+        made.rename(path)
+        shutil.rmtree(discarded)
+    else:
+        if made.is_dir():
+            path.unlink(missing_ok=True)  # a folder cannot take the place of a file
+        made.replace(path)

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .corpora import SOURCES, Source
+from .catalog import SOURCES, Source
 from .errors import UserError
 from .files import write_json
 
@@ -46,7 +46,7 @@ def describe_model(model: Path, corpus: str, scores: Path, *, data_license: str 
     A model inherits the conditions of the data that it was trained on, so its licence is the data's.
 
     model (Path): A folder that `spacy train` wrote.
-    corpus (str): Name of the training corpus, one of `multiner.corpora.SOURCES` or any other.
+    corpus (str): Name of the training corpus, one of `multiner.catalog.SOURCES` or any other.
     scores (Path): A report of `multiner.evaluation.evaluate` as JSON.
     data_license (str): Licence of a corpus that is not among `SOURCES`.
     RAISES: FileNotFoundError when the model or the report is not there.

@@ -8,6 +8,7 @@ here too. A tag is cut at its first hyphen only, because types have hyphens of t
 import re
 from collections.abc import Iterable, Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -130,18 +131,17 @@ def detect_scheme(sentences: Iterable[Sequence[str]]) -> Scheme:
 
     RAISES: TagError when prefixes of different schemes are mixed.
     """
+    pairs: set[tuple[str, str]] = set()  # of neighbours: all that matters, and quick to collect
+    for tags in sentences:
+        pairs.update(zip((OUTSIDE, *tags), tags, strict=False))
     prefixes: set[str] = set()
     starts_inside = begins_after_other = False
-    for tags in sentences:
-        previous = ""
-        for tag in tags:
-            prefix, label = split_tag(tag)
-            prefixes.add(prefix)
-            if prefix == "I":
-                starts_inside |= label != previous
-            elif prefix == "B":
-                begins_after_other |= label != previous
-            previous = label
+    for previous, tag in pairs:
+        prefix, label = split_tag(tag)
+        prefixes.add(prefix)
+        differs = label != split_tag(previous)[1]
+        starts_inside |= prefix == "I" and differs
+        begins_after_other |= prefix == "B" and differs
     if prefixes & {"E", "S"} and prefixes & {"L", "U"}:
         raise TagError(f"Prefixes of BIOES and of BILUO are mixed: {', '.join(sorted(prefixes))}.")
     if prefixes & {"E", "S"}:
@@ -157,6 +157,8 @@ def to_iob2(tags: Sequence[str], scheme: Scheme) -> tuple[list[str], list[Proble
     A tag that continues nothing starts an entity, as conlleval reads it. So the result is always legal, and
     without problems it spells exactly the entities of the original.
     """
+    if scheme is Scheme.IOB2 and all(map(_follows, (OUTSIDE, *tags), tags)):
+        return list(tags), []
     end, single = END_AND_SINGLE.get(scheme, ("", ""))
     known = {"B", "I", OUTSIDE, end, single} - {""}
     result: list[str] = []
@@ -189,6 +191,13 @@ def to_iob2(tags: Sequence[str], scheme: Scheme) -> tuple[list[str], list[Proble
             Problem(last, tags[last], result[last], f"the entity ends here, but not with '{end}-' or '{single}-'")
         )
     return result, problems
+
+
+@lru_cache(maxsize=1 << 16)
+def _follows(previous: str, tag: str) -> bool:
+    """Whether IOB2 allows a tag after another one."""
+    prefix, label = split_tag(tag)
+    return prefix in {"B", OUTSIDE} or (prefix == "I" and previous != OUTSIDE and split_tag(previous)[1] == label)
 
 
 def from_iob2(tags: Sequence[str], scheme: Scheme) -> list[str]:

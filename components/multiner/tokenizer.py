@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
+import spacy
 from spacy.lang.char_classes import ALPHA
 from spacy.language import Language
 from spacy.tokenizer import Tokenizer
-from spacy.util import compile_infix_regex, compile_prefix_regex, compile_suffix_regex
+from spacy.util import compile_infix_regex, compile_prefix_regex, compile_suffix_regex, get_lang_class
 
+MANY_LANGUAGES = "xx"
 # Words that French and Italian join to the next one with an apostrophe, by length; case is ignored. Lookbehinds
 # must have a fixed width, so there is one pattern for each length.
 ELIDED = (
@@ -41,6 +44,17 @@ def make_multilingual_tokenizer() -> Callable[[Language], Tokenizer]:
         )
 
     return make
+
+
+@lru_cache
+def multilingual_tokenizer(language: str) -> Tokenizer:
+    """The tokenizer that a pipeline of some language has; of languages that spaCy does not know, the one of "xx"."""
+    config = {"nlp": {"tokenizer": {"@tokenizers": "multiner.MultilingualTokenizer.v1"}}}
+    try:
+        get_lang_class(language)
+    except ImportError:
+        language = MANY_LANGUAGES
+    return spacy.blank(language, config=config).tokenizer
 
 
 def _splits_at_hyphens(pattern: str | re.Pattern[str]) -> bool:
