@@ -32,6 +32,7 @@ NOT_FOR_TRAINING = {
     "files",
     "packaging",
     "progress",
+    "rejoining",
 }
 # They make the corpus, on which training depends instead; the last two serve both.
 MAKING_CORPORA = {

@@ -18,6 +18,7 @@ def nlp(request):
     [
         ["dell'", "Università", "e", "l'", "Italie", "d'", "Agadez"],
         ["qu'", "Anna", "lorsqu'", "Otto", "un'", "ora", "nell'", "Orsa"],
+        ["jusqu'", "à", "quest'", "ultimo", "tutt'", "altro"],
         ["Baden-Württemberg", ",", "Jean-Luc", "Favre", "."],
         ["(", "ONU", ")", "?"],
     ],

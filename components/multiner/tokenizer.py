@@ -17,7 +17,8 @@ ELIDED = (
     "cdjlmnst",
     ("qu", "un"),
     ("all", "com"),
-    ("dell", "nell", "sull", "dall", "coll", "quel"),
+    ("dell", "nell", "sull", "dall", "coll", "tutt", "anch", "cent", "sant"),
+    ("jusqu", "quell", "quest"),
     ("lorsqu", "puisqu"),
 )
 

@@ -1,0 +1,68 @@
+"""Measure parts of the project by themselves; each figure goes to results/ with the machine it was measured on."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import track
+from rich.table import Table
+
+from multiner.columns import open_columns
+from multiner.console import err, out, percent, plain_errors
+from multiner.evaluation import describe_machine
+from multiner.files import write_json
+from multiner.rejoining import language_tokenizers, rejoin
+
+app = typer.Typer(help=__doc__, add_completion=False, rich_markup_mode=None)
+
+
+@app.callback()
+def main() -> None:
+    """Measure parts of the project by themselves; each figure goes to results/ with the machine it was measured on."""
+
+
+@app.command()
+def spacing(
+    corpora: Annotated[list[str], typer.Argument(help="Column files with their languages, as in de=FILE fr=FILE.")],
+    output: Annotated[Path, typer.Option(help="Where the figures go as JSON.")] = Path("results/spacing.json"),
+) -> None:
+    """Print how many gold words tokenizers find again in text made of them.
+
+    The text is made in two ways: with a blank between all words, and with blanks rebuilt by the rules of the
+    language. It is cut by spaCy's tokenizer of the language and by the project's own for all languages.
+    """
+    rows: list[dict[str, Any]] = []
+    with plain_errors():
+        for corpus in corpora:
+            language, equals, path = corpus.partition("=")
+            if not (language and equals and path):
+                raise typer.BadParameter(f"'{corpus}' is not a language and a file, as in de=FILE.")
+            sentences = [sentence.words for sentence in open_columns(Path(path)).sentences(repair=True)]
+            for name, tokenizer in language_tokenizers(language).items():
+                shown = track(sentences, f"{language}, {name}", console=err, transient=True)
+                counts = rejoin(shown, language, tokenizer)
+                rows.append({"language": language, "corpus": path, "tokenizer": name, **counts.report()})
+        command = shlex.join(["python", *sys.argv])
+        write_json({"command": command, "machine": describe_machine(), "corpora": rows}, output)
+    show_spacing(rows)
+    out.print(f"\n[green]✔[/] {output}")
+
+
+def show_spacing(rows: list[dict[str, Any]]) -> None:
+    """Print the shares as a table."""
+    table = Table(title="Found again in blank-joined → rebuilt text, %", title_justify="left")
+    for column in ("Corpus", "Tokenizer", "Words", "Words found", "Sentences wholly found"):
+        table.add_column(column, justify="left" if column in {"Corpus", "Tokenizer"} else "right")
+    for row in rows:
+        shares = (
+            f"{percent(row[f'{unit}_blank'])} → {percent(row[f'{unit}_rebuilt'])}"
+            for unit in ("share", "sentence_share")
+        )
+        table.add_row(f"{row['language']} {Path(row['corpus']).name}", row["tokenizer"], f"{row['words']:,}", *shares)
+    out.print(table)
+
+
+if __name__ == "__main__":
+    app()
