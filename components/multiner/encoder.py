@@ -76,31 +76,27 @@ def load_encoder(name: str, *, revision: str | None = None) -> Encoder:
     revision (str | None): Branch, tag or commit on the hub.
     RAISES: EncoderNotFound, EncoderNotUsable.
     """
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers import AutoModel
 
-    is_folder = Path(name).is_dir()
-    options: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": False}
-    try:
-        config = AutoConfig.from_pretrained(name, **options)
-        # The pieces of byte-level tokenizers know whether a blank came before; words here always have one.
-        tokenizer = AutoTokenizer.from_pretrained(name, add_prefix_space=True, **options)
+    with _told_plainly(name):
+        tokenizer, config = _load_tokenizer(name, revision)
         _without_attention_dropout(config)
         with _silent_loading():
-            module = AutoModel.from_pretrained(name, config=config, torch_dtype=torch.float32, **options)
-    except (OSError, ValueError) as error:
-        if is_folder:
-            raise EncoderNotUsable(f"The folder '{name}' does not hold a usable encoder: {error}") from error
-        raise EncoderNotFound(
-            f"The encoder '{name}' is not a folder here, and it could not be had from the Hugging Face hub "
-            f"({type(error).__name__}). Give the path of a folder with config.json, weights and tokenizer.json, or "
-            "connect to the hub and check the name."
-        ) from error
-    if not getattr(tokenizer, "is_fast", False):
-        raise EncoderNotUsable(
-            f"The tokenizer of '{name}' has no fast version (tokenizer.json), which is needed to cut words one by one."
-        )
+            module = AutoModel.from_pretrained(
+                name, config=config, torch_dtype=torch.float32, revision=revision or "main", trust_remote_code=False
+            )
     _drop_pooler(module)
     return Encoder(module, config.to_dict(), tokenizer.backend_tokenizer, _reading(tokenizer, config))
+
+
+def load_tokenizer(name: str, *, revision: str | None = None) -> tuple[Tokenizer, Reading]:
+    """What `load_encoder` gives without its weights: the tokenizer, and how text is put before the encoder.
+
+    RAISES: EncoderNotFound, EncoderNotUsable.
+    """
+    with _told_plainly(name):
+        tokenizer, config = _load_tokenizer(name, revision)
+    return tokenizer.backend_tokenizer, _reading(tokenizer, config)
 
 
 def restore_encoder(description: dict[str, str], weights: dict[str, torch.Tensor]) -> Encoder:
@@ -148,6 +144,38 @@ def check_encoder_folder(folder: Path) -> None:
         raise EncoderNotFound(
             f"There is no encoder in {folder}. Make it with the project's command 'encoder', or give another folder."
         )
+
+
+@contextmanager
+def _told_plainly(name: str) -> Iterator[None]:
+    """What transformers raises becomes an error that says what to do."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (OSError, ValueError) as error:
+        if Path(name).is_dir():
+            raise EncoderNotUsable(f"The folder '{name}' does not hold a usable encoder: {error}") from error
+        raise EncoderNotFound(
+            f"The encoder '{name}' is not a folder here, and it could not be had from the Hugging Face hub "
+            f"({type(error).__name__}). Give the path of a folder with config.json, weights and tokenizer.json, or "
+            "connect to the hub and check the name."
+        ) from error
+
+
+def _load_tokenizer(name: str, revision: str | None) -> tuple[Any, Any]:
+    """A fast tokenizer and the encoder's configuration, as transformers has them."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    options: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": False}
+    config = AutoConfig.from_pretrained(name, **options)
+    # The pieces of byte-level tokenizers know whether a blank came before; words here always have one.
+    tokenizer = AutoTokenizer.from_pretrained(name, add_prefix_space=True, **options)
+    if not getattr(tokenizer, "is_fast", False):
+        raise EncoderNotUsable(
+            f"The tokenizer of '{name}' has no fast version (tokenizer.json), which is needed to cut words one by one."
+        )
+    return tokenizer, config
 
 
 def _reading(tokenizer: Any, config: Any) -> Reading:
