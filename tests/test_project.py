@@ -33,6 +33,9 @@ NOT_FOR_TRAINING = {
     "packaging",
     "progress",
     "rejoining",
+    "statistics",
+    "statistics_plots",
+    "statistics_tables",
 }
 # They make the corpus, on which training depends instead; the last two serve both.
 MAKING_CORPORA = {

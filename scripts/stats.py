@@ -1,0 +1,73 @@
+"""Count what a corpus is made of, and what in it makes scores look better or worse than they are."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from spacy.tokens import Doc
+
+from multiner.console import err, out, plain_errors
+from multiner.statistics import Report, Watch, describe_corpus, load_cutting
+from multiner.statistics_plots import check_matplotlib
+from multiner.statistics_tables import tables, write_statistics
+
+
+def main(
+    corpus: Annotated[
+        Path, typer.Argument(help="Folder with train.spacy, dev.spacy and test.spacy, each a file or a folder.")
+    ],
+    encoder: Annotated[Path | None, typer.Option(help="Folder of an encoder, to count its pieces.")] = None,
+    window: Annotated[
+        int, typer.Option(min=8, help="The most pieces that the encoder reads at once, special ones included.")
+    ] = 256,
+    output: Annotated[Path, typer.Option(help="Folder for stats.md, stats.json and pictures.")] = Path("metrics/stats"),
+) -> None:
+    """Print and write statistics of a corpus.
+
+    Sentences, words, entities by type and length, languages; entities that train does not have, sentences in two
+    splits, forms that are annotated now so and now otherwise; pieces of words and sentences with an encoder.
+    """
+    with plain_errors():
+        check_matplotlib()
+        cutting = load_cutting(encoder, window) if encoder else None
+        with progress() as watch:
+            report = describe_corpus(corpus, cutting, watch)
+        files = write_statistics(report, output)
+    show(report)
+    out.print("\n".join(f"[green]✔[/] {file}" for file in files))
+
+
+@contextmanager
+def progress() -> Iterator[Watch]:
+    """Show which split is read, and how many sentences of it so far."""
+    columns = ("{task.description}", "{task.completed:,} sentences")
+    with Progress(TextColumn(columns[0]), BarColumn(), TextColumn(columns[1]), TimeElapsedColumn(), console=err) as bar:
+
+        def watch(name: str, docs: Iterable[Doc]) -> Iterator[Doc]:
+            return iter(bar.track(docs, description=name))
+
+        yield watch
+
+
+def show(report: Report) -> None:
+    """Print the tables."""
+    for content in tables(report):
+        table = Table(title=content.title, title_justify="left")
+        for number, column in enumerate(content.columns):
+            figure = content.is_figure(number)
+            # Headings may be broken into lines, figures not.
+            width = max(len(row[number]) for row in content.rows) if figure else None
+            table.add_column(column, justify="right" if figure else "left", min_width=width, overflow="fold")
+        for row in content.rows:
+            table.add_row(*map(escape, row))
+        out.print(table)
+        out.print(f"{escape(content.meaning)}\n", style="dim")
+
+
+if __name__ == "__main__":
+    typer.run(main)
