@@ -11,6 +11,7 @@ from rich.table import Table
 
 from multiner.columns import open_columns
 from multiner.console import err, out, percent, plain_errors
+from multiner.conversion_speed import measure_conversion
 from multiner.evaluation import describe_machine
 from multiner.files import write_json
 from multiner.rejoining import language_tokenizers, rejoin
@@ -48,6 +49,30 @@ def spacing(
         write_json({"command": command, "machine": describe_machine(), "corpora": rows}, output)
     show_spacing(rows)
     out.print(f"\n[green]✔[/] {output}")
+
+
+@app.command()
+def convert(
+    files: Annotated[list[Path], typer.Argument(help="Column files; they are repeated until there is enough.")],
+    sentences: Annotated[int, typer.Option(help="Sentences of the large corpus.")] = 2_680_000,
+    spacy_sentences: Annotated[int, typer.Option(help="Sentences that `spacy convert` converts too.")] = 50_000,
+    output: Annotated[Path, typer.Option(help="Where the figures go as JSON.")] = Path("results/convert.json"),
+) -> None:
+    """Print how fast a corpus of MultiNERD's size is converted and with how much memory, beside `spacy convert`."""
+    with plain_errors():
+        converter = [sys.executable, str(Path(__file__).parent / "convert.py")]
+        with err.status("Converting"):
+            report = measure_conversion(files, converter, sentences=sentences, spacy_sentences=spacy_sentences)
+        command = shlex.join(["python", *sys.argv])
+        write_json({"command": command, "machine": describe_machine(), **report}, output)
+    table = Table(title="Conversion to .spacy, whole processes", title_justify="left")
+    for column in ("Converter", "Sentences", "Words", "Seconds", "Words/s", "Peak memory, MB"):
+        table.add_column(column, justify="left" if column == "Converter" else "right")
+    for name in ("large", "ours", "spacy"):
+        title = "spacy convert" if name == "spacy" else "scripts/convert.py"
+        table.add_row(title, *(f"{value:,}" for value in report[name].values()))
+    out.print(table)
+    out.print(f"{report['ratio']} times as fast as spacy convert\n\n[green]✔[/] {output}")
 
 
 def show_spacing(rows: list[dict[str, Any]]) -> None:

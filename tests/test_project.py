@@ -26,6 +26,7 @@ NOT_FOR_TRAINING = {
     "__init__",
     "bundled",
     "console",
+    "conversion_speed",
     "devices",
     "errors",
     "evaluation",

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, count, islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,9 +19,9 @@ from .tags import Scheme, TagError, detect_scheme, from_iob2, is_tag
 BLANK = " \t\r"
 SAMPLE_LINES = 1000
 LONGEST_LINE = 100_000  # characters
+READ_AT_ONCE = 1 << 20  # characters
 LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[a-z]+)*")
 LANGUAGE_PREFIX = re.compile(LANGUAGE.pattern + ":.+")
-DOCUMENT_START_LETTERS = "-dD"
 DOCUMENT_START = re.compile(r"-*docstart-*", re.IGNORECASE)
 
 
@@ -44,7 +44,7 @@ class Layout:
         """The columns of a line. Only blanks and tabs separate; other white space belongs to words."""
         if self.separator is None:
             return re.split(r"[ \t]+", line.strip(BLANK))
-        return line.rstrip("\r").split(self.separator)
+        return line.split(self.separator)
 
 
 class _Group(NamedTuple):
@@ -150,19 +150,21 @@ def _lines(path: Path, encoding: str) -> Iterator[str]:
 
     Only line feeds end lines: words may contain other characters at which Python's `splitlines` would cut.
     """
+    number = 0
     try:
         with path.open(encoding=encoding, newline="\n") as file:
-            for number in count(1):
-                line = file.readline(LONGEST_LINE + 1)
-                if not line:
-                    return
-                if len(line) > LONGEST_LINE:
-                    raise CorpusError(
-                        place_of(path, number),
-                        f"the line has more than {LONGEST_LINE:,} characters: '{line[:40]}...'.",
-                        "A line is a word and its tags; is this a column file?",
-                    )
-                yield line.removeprefix("\ufeff").rstrip("\n") if number == 1 else line.rstrip("\n")
+            while lines := file.readlines(READ_AT_ONCE):
+                if number == 0:
+                    lines[0] = lines[0].removeprefix("\ufeff")
+                for line in lines:
+                    number += 1
+                    if len(line) > LONGEST_LINE:
+                        raise CorpusError(
+                            place_of(path, number),
+                            f"the line has more than {LONGEST_LINE:,} characters: '{line[:40]}...'.",
+                            "A line is a word and its tags; is this a column file?",
+                        )
+                    yield line.rstrip("\r\n")
     except UnicodeDecodeError:
         raise _encoding_error(path, encoding) from None
     except LookupError:
@@ -184,44 +186,94 @@ def _encoding_error(path: Path, encoding: str) -> CorpusError:
 
 
 def _groups(path: Path, encoding: str, layout: Layout, account: Account) -> Iterator[_Group]:
-    word_column, tag_column = layout.word, layout.tag
-    # A tag counted from the right must still stand to the right of the word.
-    needed = max(word_column + 1, tag_column + 1 if tag_column >= 0 else word_column + 1 - tag_column)
-    known_tags: set[str] = set()
-    words: list[str] = []
-    tags: list[str] = []
-    language: str | None = None
+    reader = _GroupReader(path, layout, account)
+    for first_line, lines in _blocks(_lines(path, encoding)):
+        group = reader.read_quickly(first_line, lines)
+        if group is not None:
+            yield group
+        else:
+            yield from reader.read_with_care(first_line, lines)
+
+
+def _blocks(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """Runs of lines between blank ones, with the number of the first line of each."""
+    block: list[str] = []
     number = 0
-    for number, line in enumerate(_lines(path, encoding), 1):
+    for number, line in enumerate(lines, 1):
         if line.strip(BLANK):
-            fields = layout.fields(line)
-            if len(fields) < needed:
-                raise CorpusError(
-                    place_of(path, number),
-                    f"{len(fields)} column(s) in {line!r}, but word and tag need {needed}.",
-                    "Complete the line, or name the columns with --separator, --word-column and --tag-column.",
-                )
-            word, tag = fields[word_column], fields[tag_column].strip(BLANK)
-            if word[:1] not in DOCUMENT_START_LETTERS or not DOCUMENT_START.fullmatch(word):
-                if layout.language_prefix:
-                    own, word = _split_language(word, place_of(path, number))
-                    language = language if words else own
-                if not word.strip():
-                    raise CorpusError(
-                        place_of(path, number), f"the word in {line!r} is empty.", "Remove the line or give the word."
-                    )
-                if tag not in known_tags:
-                    _check_tag(tag, word, place_of(path, number))
-                    known_tags.add(tag)
-                words.append(word)
-                tags.append(tag)
+            block.append(line)
+        elif block:
+            yield number - len(block), block
+            block = []
+    if block:
+        yield number - len(block) + 1, block
+
+
+class _GroupReader:
+    """Takes words and tags out of lines."""
+
+    def __init__(self, path: Path, layout: Layout, account: Account) -> None:
+        self.path = path
+        self.layout = layout
+        self.account = account
+        self.known_tags: set[str] = set()
+        # A tag counted from the right must still stand to the right of the word.
+        self.needed = max(layout.word + 1, layout.tag + 1 if layout.tag >= 0 else layout.word + 1 - layout.tag)
+
+    def read_quickly(self, first_line: int, lines: list[str]) -> _Group | None:
+        """A sentence in which nothing is out of the ordinary; None for `read_with_care` to look at."""
+        rows = list(map(self.layout.fields, lines))
+        if min(map(len, rows)) < self.needed or self.layout.language_prefix:
+            return None
+        words = [row[self.layout.word] for row in rows]
+        tags = [row[self.layout.tag] for row in rows]
+        if (
+            not self.known_tags.issuperset(tags)
+            or not all(map(str.strip, words))
+            or "DOCSTART" in "".join(words).upper()
+        ):
+            return None
+        return _Group(first_line, words, tags, None)
+
+    def read_with_care(self, first_line: int, lines: list[str]) -> Iterator[_Group]:
+        """The sentences in some lines; there are several if a document starts between them.
+
+        RAISES: CorpusError.
+        """
+        words: list[str] = []
+        tags: list[str] = []
+        language: str | None = None
+        for number, line in enumerate(lines, first_line):
+            word, tag = self._word_and_tag(number, line)
+            if DOCUMENT_START.fullmatch(word):
+                self.account.document_starts += 1
+                if words:
+                    yield _Group(number - len(words), words, tags, language)
+                    words, tags = [], []
                 continue
-            account.document_starts += 1
+            if self.layout.language_prefix:
+                own, word = _split_language(word, place_of(self.path, number))
+                language = language if words else own
+            if not word.strip():
+                raise CorpusError(
+                    place_of(self.path, number), f"the word in {line!r} is empty.", "Remove the line or give the word."
+                )
+            _check_tag(tag, word, place_of(self.path, number))
+            self.known_tags.add(tag)
+            words.append(word)
+            tags.append(tag)
         if words:
-            yield _Group(number - len(words), words, tags, language)
-            words, tags = [], []
-    if words:
-        yield _Group(number - len(words) + 1, words, tags, language)
+            yield _Group(first_line + len(lines) - len(words), words, tags, language)
+
+    def _word_and_tag(self, number: int, line: str) -> tuple[str, str]:
+        fields = self.layout.fields(line)
+        if len(fields) < self.needed:
+            raise CorpusError(
+                place_of(self.path, number),
+                f"{len(fields)} column(s) in {line!r}, but word and tag need {self.needed}.",
+                "Complete the line, or name the columns with --separator, --word-column and --tag-column.",
+            )
+        return fields[self.layout.word], fields[self.layout.tag].strip(BLANK)
 
 
 def _split_language(word: str, place: str) -> tuple[str, str]:
