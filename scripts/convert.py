@@ -1,6 +1,7 @@
 """Convert corpora to spaCy's binary format: column files, JSON lines, DocBin, or datasets by name."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -80,33 +81,29 @@ def main(
     if len(sources) == 1 and sources[0] not in HUB:
         raise typer.BadParameter("Give at least one source and the file or folder to write.")
     with plain_errors():
+        settings = SourceRecipe(
+            origins[0],
+            languages=_list(languages),
+            fractions=parse_fractions(_list(fractions)),
+            language=language,
+            rename=parse_renamings(_list(rename)),
+            repair=repair,
+            layout=make_layout(separator, word_column, tag_column, language_prefix),
+            scheme=scheme,
+            encoding=encoding,
+            repository=repository,
+            config=config,
+            revision=revision,
+            words_field=words_field,
+            tags_field=tags_field,
+            tag_names=_list(tag_names),
+        )
         if origins[0].endswith(".toml"):
-            recipe = read_recipe(Path(origins[0]))
+            recipe = read_recipe(Path(origins[0]), language)
+            if labels or len(origins) > 1 or settings != SourceRecipe(origins[0], language=language):
+                raise typer.BadParameter(f"{origins[0]} says what is read and how: put the settings there.")
         else:
-            layout = make_layout(separator, word_column, tag_column, language_prefix)
-            recipe = Recipe(
-                tuple(
-                    SourceRecipe(
-                        origin,
-                        languages=_list(languages),
-                        fractions=parse_fractions(_list(fractions)),
-                        language=language,
-                        rename=parse_renamings(_list(rename)),
-                        repair=repair,
-                        layout=layout,
-                        scheme=scheme,
-                        encoding=encoding,
-                        repository=repository,
-                        config=config,
-                        revision=revision,
-                        words_field=words_field,
-                        tags_field=tags_field,
-                        tag_names=_list(tag_names),
-                    )
-                    for origin in origins
-                ),
-                _list(labels),
-            )
+            recipe = Recipe(tuple(replace(settings, origin=origin) for origin in origins), _list(labels))
         path = Path(target)
         if split is None and has_splits(recipe):
             parts = convert_splits(recipe, path, sentences=sentences, seed=seed, shard=shard, watch=progress_bar)

@@ -16,10 +16,12 @@ from weasel.util import get_checksum
 
 from multiner.columns import column_lines
 from multiner.devices import DeviceError, prepare_device
+from multiner.recipes import read_recipe
 
-from .conftest import PROJECT, SENTENCES
+from .conftest import PROJECT, SENTENCES, SHARED_DATA
 
-COMMANDS = srsly.read_yaml(PROJECT / "project.yml")["commands"]
+PROJECT_FILE = srsly.read_yaml(PROJECT / "project.yml")
+COMMANDS = PROJECT_FILE["commands"]
 LIBRARY = sorted(path.relative_to(PROJECT).as_posix() for path in (PROJECT / "components/multiner").glob("*.py"))
 # What making wheels and asking people on the terminal need, but no weight depends on.
 NOT_FOR_TRAINING = {
@@ -101,6 +103,20 @@ def test_the_readme_describes_the_commands_as_they_are(tmp_path):
     assert readme.read_text(encoding="utf8") == text, (
         "run: python -m spacy project document --output README.md --no-emoji"
     )
+
+
+def test_published_files_are_the_ones_that_were_tested():
+    assets = {Path(asset["dest"]).name: asset["checksum"] for asset in PROJECT_FILE["assets"]}
+    assert sorted(assets) == ["dev.conll", "test.conll", "train.conll"]
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the real corpora are not on this machine")
+    for name, checksum in assets.items():
+        assert get_checksum(SHARED_DATA / "wnut17" / name) == checksum
+
+
+@pytest.mark.parametrize("recipe", sorted((PROJECT / "corpus/recipes").glob("*.toml")), ids=lambda path: path.stem)
+def test_every_recipe_can_be_read(recipe):
+    assert read_recipe(recipe).labels == ("LOC", "ORG", "PER")
 
 
 @pytest.mark.parametrize("script", sorted((PROJECT / "scripts").glob("*.py")), ids=lambda path: path.stem)

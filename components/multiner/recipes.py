@@ -131,9 +131,10 @@ def parse_renamings(texts: Sequence[str]) -> dict[str, str]:
     return dict(text.split("=", 1) for text in texts)
 
 
-def read_recipe(path: Path) -> Recipe:
+def read_recipe(path: Path, language: str | None = None) -> Recipe:
     """Read a recipe from TOML. Paths in it are relative to the folder in which the program runs.
 
+    language (str | None): Of sources for which it says none.
     RAISES: RecipeError for what is no TOML, for settings that do not exist, lack or have a value of another kind.
     """
     try:
@@ -141,7 +142,7 @@ def read_recipe(path: Path) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: {error}. A recipe is TOML.") from None
     _check_settings(path, content, {"labels": list, "source": list})
-    sources = tuple(_source(path, number, table) for number, table in enumerate(content.get("source", []), 1))
+    sources = tuple(_source(path, number, table, language) for number, table in enumerate(content.get("source", []), 1))
     if not sources:
         raise RecipeError(f'{path}: no source. Add [[source]] and, below it, from = "a file, folder or name".')
     return Recipe(sources, tuple(content.get("labels", ())))
@@ -177,12 +178,12 @@ SETTINGS: dict[str, type] = {
 }
 
 
-def _source(path: Path, number: int, table: Any) -> SourceRecipe:
+def _source(path: Path, number: int, table: Any, language: str | None) -> SourceRecipe:
     where = f"{path}, source {number}"
     if not isinstance(table, dict):
         raise RecipeError(f"{where}: {table!r} is no table. Write [[source]] and its settings below.")
     _check_settings(where, table, SETTINGS)
-    settings = dict(table)
+    settings = {"language": language, **table}
     if "from" not in settings:
         raise RecipeError(f'{where}: nothing says what it is. Add from = "a file, folder or name".')
     layout = make_layout(
