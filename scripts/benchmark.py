@@ -9,6 +9,7 @@ import typer
 from rich.progress import track
 from rich.table import Table
 
+from multiner.calibration_report import describe_calibration, draw_reliability
 from multiner.columns import open_columns
 from multiner.console import err, out, percent, plain_errors
 from multiner.conversion_speed import measure_conversion
@@ -73,6 +74,40 @@ def convert(
         table.add_row(title, *(f"{value:,}" for value in report[name].values()))
     out.print(table)
     out.print(f"{report['ratio']} times as fast as spacy convert\n\n[green]✔[/] {output}")
+
+
+@app.command()
+def calibration(
+    models: Annotated[
+        list[str], typer.Argument(help="Pipelines and the corpora to look at them with, as in MODEL=TEST.spacy.")
+    ],
+    output: Annotated[Path, typer.Option(help="Where figures (JSON) and picture (PNG) go.")] = Path(
+        "results/calibration.json"
+    ),
+) -> None:
+    """Print how far confidences are from the share of right entities, without the fitted temperature and with it."""
+    reports: list[dict[str, Any]] = []
+    with plain_errors():
+        for pair in models:
+            model, equals, corpus = pair.partition("=")
+            if not (model and equals and corpus):
+                raise typer.BadParameter(f"'{pair}' is not a pipeline and a corpus, as in MODEL=TEST.spacy.")
+            with err.status(f"{model} on {corpus}"):
+                reports.append(describe_calibration(model, Path(corpus)))
+        command = shlex.join(["python", *sys.argv])
+        write_json({"command": command, "machine": describe_machine(), "models": reports}, output)
+        picture = output.with_suffix(".png")
+        draw_reliability(reports, picture)
+    table = Table(title="Expected calibration error, points", title_justify="left")
+    for column in ("Pipeline", "Corpus", "Entities", "Temperature", "Before", "After"):
+        table.add_column(column, justify="left" if column in {"Pipeline", "Corpus"} else "right")
+    for report in reports:
+        errors = (percent(report[name]["error"]) for name in ("before", "after"))
+        table.add_row(
+            report["model"], report["corpus"], f"{report['entities']:,}", f"{report['temperature']:.2f}", *errors
+        )
+    out.print(table)
+    out.print(f"\n[green]✔[/] {output}\n[green]✔[/] {picture}")
 
 
 def show_spacing(rows: list[dict[str, Any]]) -> None:

@@ -51,6 +51,8 @@ def show(report: Report) -> None:
         f"Raw text, tokenised by the pipeline: precision {percent(raw['precision'])}, recall {percent(raw['recall'])}, "
         f"F1 {percent(raw['f1'])}"
     )
+    if report["calibration_error"] is not None:
+        out.print(f"Confidences: expected calibration error {percent(report['calibration_error'])} points")
     for language, row in report["by_language"].items():
         out.print(
             f"  {language}: strict F1 {percent(row['strict_f1'])}, raw text F1 {percent(row['raw_text_f1'])}, "

@@ -12,8 +12,8 @@ from rich.table import Table
 from spacy.tokens import Doc
 
 from multiner.console import err, out, plain_errors
+from multiner.pictures import check_matplotlib
 from multiner.statistics import Report, Watch, describe_corpus, load_cutting
-from multiner.statistics_plots import check_matplotlib
 from multiner.statistics_tables import tables, write_statistics
 
 

@@ -27,6 +27,7 @@ LIBRARY = sorted(path.relative_to(PROJECT).as_posix() for path in (PROJECT / "co
 NOT_FOR_TRAINING = {
     "__init__",
     "bundled",
+    "calibration_report",
     "console",
     "conversion_speed",
     "devices",
@@ -34,6 +35,7 @@ NOT_FOR_TRAINING = {
     "evaluation",
     "files",
     "packaging",
+    "pictures",
     "progress",
     "rejoining",
     "statistics",

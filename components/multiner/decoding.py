@@ -75,18 +75,21 @@ def spans_of(tags: Integers, labels: Sequence[str]) -> list[Span]:
     return spans
 
 
-def confidences(scores: Floats, spans: Sequence[Span], labels: Sequence[str]) -> NDArray[np.float32]:
+def confidences(
+    scores: Floats, spans: Sequence[Span], labels: Sequence[str], temperature: float = 1.0
+) -> NDArray[np.float32]:
     """The probability that each entity is exactly right: its words, its label and its end.
 
     That is the product of the probabilities of its tags and of the next word not continuing it, words taken as
     independent given the text.
 
     scores (array (words, tags)): The scores that the entities were decoded from.
+    temperature (float): Scores are divided by it; see `multiner.calibration`.
     RETURNS: Array (spans,), between 0 and 1.
     """
     if not spans:
         return np.zeros(0, np.float32)
-    log_probabilities = log_softmax(scores.astype(np.float64))
+    log_probabilities = log_softmax(scores.astype(np.float64) / temperature)
     result = np.empty(len(spans))
     for number, (start, end, label) in enumerate(spans):
         begin = 2 * labels.index(label) + 1

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import spacy
 import torch
 from spacy.language import Language
@@ -14,6 +15,7 @@ from spacy.scorer import PRFScore, get_ner_prf
 from spacy.tokens import Doc
 from spacy.training import Example
 
+from .calibration import calibration_error
 from .docbins import LANGUAGE, read_docs, without_annotation
 from .tags import Span, tags_from_spans
 
@@ -26,7 +28,8 @@ def evaluate(nlp: Language, gold: Sequence[Doc]) -> Report:
 
     gold (Sequence[Doc]): Documents with gold entities; `doc.user_data["language"]` is used where it is set.
     RETURNS: JSON-ready scores between 0 and 1: "default" and "strict" (seqeval's two modes), "spacy" (`ents_*`),
-        "raw_text" (the pipeline's own words, entities compared by characters) and "by_language".
+        "raw_text" (the pipeline's own words, entities compared by characters), "calibration_error" (of the
+        confidences; None without any) and "by_language".
     """
     start = time.perf_counter()
     predicted = list(nlp.pipe(without_annotation(doc) for doc in gold))
@@ -42,6 +45,7 @@ def evaluate(nlp: Language, gold: Sequence[Doc]) -> Report:
         "strict": seqeval_scores(gold, predicted, "strict"),
         "spacy": spacy_scores(gold, predicted),
         "raw_text": raw_text_scores(gold, raw),
+        "calibration_error": confidence_error(gold, predicted),
         "by_language": _by_language(gold, predicted, raw),
     }
 
@@ -102,6 +106,19 @@ def spacy_scores(gold: Sequence[Doc], predicted: Sequence[Doc]) -> Report:
     """spaCy's `ents_p`, `ents_r`, `ents_f` and `ents_per_type`."""
     examples = [Example(system, reference) for system, reference in zip(predicted, gold, strict=True)]
     return dict(get_ner_prf(examples))
+
+
+def confidence_error(gold: Sequence[Doc], predicted: Sequence[Doc]) -> float | None:
+    """The expected calibration error of the entities' confidences, which any component may have given."""
+    sure: list[float] = []
+    right: list[bool] = []
+    for reference, system in zip(gold, predicted, strict=True):
+        wanted = {(entity.start, entity.end, entity.label_) for entity in reference.ents}
+        group = next((group for group in system.spans.values() if "scores" in group.attrs), None)
+        if group is not None:
+            sure += list(map(float, group.attrs["scores"]))
+            right += [(entity.start, entity.end, entity.label_) in wanted for entity in group]
+    return calibration_error(np.array(sure), np.array(right, dtype=bool))
 
 
 def raw_text_scores(gold: Sequence[Doc], raw: Sequence[Doc]) -> dict[str, float]:

@@ -1,46 +1,25 @@
 """Pictures of what was counted in a corpus.
 
-Each shows one thing and says it in its title. Colours are Okabe and Ito's, which colour-blind people can tell apart.
+Each shows one thing and says it in its title.
 """
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .errors import UserError
+from .pictures import BLUE, FAINT, GREEN, INK, ORANGE, SETTINGS, check_matplotlib, png
 from .statistics import LENGTHS, Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SPLIT_COLORS = {"train": "#0072B2", "dev": "#E69F00", "test": "#009E73"}
+SPLIT_COLORS = {"train": BLUE, "dev": ORANGE, "test": GREEN}
 # The first lines are wider, so that each is seen where splits are alike.
 LINE_WIDTHS = {"train": 4, "dev": 2.7, "test": 1.4}
 # From dark to light, so that the order shows without colours too.
 LENGTH_COLORS = ("#08306b", "#2171b5", "#6baed6", "#bdd7e7", "#e6e6e6")
-INK, FAINT = "#222222", "#d9d9d9"
 WIDTH, BAR, LEGEND = 8.5, 0.21, 0.3  # inches
-DOTS_PER_INCH = 160
-SETTINGS: dict[Any, Any] = {"font.size": 10.5, "font.family": "DejaVu Sans", "text.color": INK, "axes.labelcolor": INK}
-
-
-class PicturesNeedMatplotlib(UserError, ImportError):
-    """matplotlib is not installed; the message says how to install it."""
-
-
-def check_matplotlib() -> None:
-    """Make sure that pictures can be drawn, before anything slow starts.
-
-    RAISES: PicturesNeedMatplotlib.
-    """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise PicturesNeedMatplotlib(
-            'Pictures need matplotlib; install it with: pip install -c constraints.txt -e ".[report]"'
-        ) from error
 
 
 def draw(report: Report) -> dict[str, bytes]:
@@ -61,13 +40,7 @@ def draw(report: Report) -> dict[str, bytes]:
             figures["unseen-entities"] = _unseen(report)
         if any(row["words"] for row in report["splits"].values()):
             figures["sentence-lengths"] = _sentence_lengths(report)
-        return {name: _png(figure) for name, figure in figures.items()}
-
-
-def _png(figure: "Figure") -> bytes:
-    file = BytesIO()
-    figure.savefig(file, format="png", dpi=DOTS_PER_INCH, facecolor="white")
-    return file.getvalue()
+        return {name: png(figure) for name, figure in figures.items()}
 
 
 def _entity_types(report: Report) -> "Figure":

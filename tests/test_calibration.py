@@ -1,0 +1,114 @@
+"""Confidences that mean what they say."""
+
+import numpy as np
+import pytest
+import spacy
+from hypothesis import given
+from hypothesis import strategies as st
+from spacy.tokens import DocBin
+
+from multiner.calibration import calibration_error, compare, fit_temperature, reliability
+from multiner.decoding import confidences
+from multiner.pipe import calibrate_before_saving
+from multiner.tags import Span
+
+from .conftest import SENTENCES, make_doc
+
+LABELS = ["A", "B"]
+TAGS = 5
+
+
+def drawn(temperature: float, documents: int = 1500) -> tuple[list[np.ndarray], list[list[Span]]]:
+    """Documents of one word whose gold tag is drawn from their scores at a temperature: what a fit must find again."""
+    generator = np.random.default_rng(0)
+    scores = [generator.normal(0, 3, (1, TAGS)) * [1, 1, -9, 1, -9] for _ in range(documents)]
+    gold = []
+    for scored in scores:
+        probabilities = np.exp(scored[0] / temperature)
+        tag = generator.choice(TAGS, p=probabilities / probabilities.sum())
+        gold.append([Span(0, 1, LABELS[tag // 2])] if tag % 2 else [])
+    return scores, gold
+
+
+def copy_of(nlp):
+    """A pipeline of its own, which a test may change."""
+    return spacy.util.load_model_from_config(nlp.config).from_bytes(nlp.to_bytes())
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_the_temperature_of_the_data_is_found_again(temperature):
+    outcomes = compare(*drawn(temperature), LABELS)
+    assert fit_temperature(outcomes, LABELS) == pytest.approx(temperature, rel=0.15)
+
+
+def test_the_fit_lessens_the_calibration_error():
+    outcomes = compare(*drawn(3.0), LABELS)
+    fitted = fit_temperature(outcomes, LABELS)
+    before, after = (
+        calibration_error(confidences(outcomes.scores, outcomes.spans, LABELS, temperature), outcomes.right)
+        for temperature in (1.0, fitted)
+    )
+    assert after < 0.05
+    assert before > 2 * after
+
+
+def test_documents_do_not_touch_each_other():
+    """An entity at the end of a document ends there, whatever the next one begins with."""
+    scores = np.array([[0.0, 5.0, 0, 0, 0]])
+    inside = np.array([[0.0, 0, 9.0, 0, 0]])
+    outcomes = compare([scores, inside], [[Span(0, 1, "A")], []], LABELS)
+    alone = confidences(scores, [Span(0, 1, "A")], LABELS)
+    assert confidences(outcomes.scores, outcomes.spans, LABELS)[0] == pytest.approx(alone[0])
+    assert outcomes.right.tolist()[0] is True
+
+
+def test_without_a_choice_the_temperature_is_one():
+    right = compare([np.eye(TAGS)[[1]] * 9], [[Span(0, 1, "A")]], LABELS)
+    assert fit_temperature(right, LABELS) == 1.0
+    assert fit_temperature(compare([], [], LABELS), LABELS) == 1.0
+
+
+def test_the_error_is_the_distance_between_confidence_and_share_of_right_ones():
+    sure = np.array([0.9, 0.9, 0.9, 0.9, 0.1, 0.1])
+    right = np.array([True, True, True, False, False, False])
+    first, second = reliability(sure, right)
+    assert (first.entities, first.right, second.entities, second.right) == (2, 0.0, 4, 0.75)
+    assert calibration_error(sure, right) == pytest.approx((0.1 * 2 + 0.15 * 4) / 6)
+    assert calibration_error(np.zeros(0), np.zeros(0, bool)) is None
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1))
+def test_the_error_is_a_share_and_no_entity_is_lost(pairs):
+    sure = np.array([pair[0] for pair in pairs])
+    right = np.array([pair[1] for pair in pairs])
+    assert 0 <= calibration_error(sure, right) <= 1
+    assert sum(part.entities for part in reliability(sure, right)) == len(pairs)
+
+
+def test_a_calibrated_pipe_finds_the_same_entities_with_other_confidences(trained, tmp_path):
+    nlp = copy_of(trained)
+    words = [sentence[0] for sentence in SENTENCES]
+    before = [nlp(" ".join(sentence)) for sentence in words]
+    # Half of what it finds is wrong here, so it must become less sure.
+    gold = [
+        make_doc(nlp, sentence, entities if number % 2 else []) for number, (sentence, entities) in enumerate(SENTENCES)
+    ]
+    temperature = nlp.get_pipe("ner").calibrate([make_doc(nlp, sentence, []) for sentence in words], gold)
+    assert temperature > 1.5
+    nlp.to_disk(tmp_path / "model")
+    again = spacy.load(tmp_path / "model")
+    for doc, sentence in zip(before, words, strict=True):
+        after = again(" ".join(sentence))
+        assert [(e.text, e.label_) for e in after.ents] == [(e.text, e.label_) for e in doc.ents]
+        assert all(np.array(after.spans["ner"].attrs["scores"]) < np.array(doc.spans["ner"].attrs["scores"]))
+
+
+def test_saving_in_training_calibrates_on_the_dev_corpus(trained, tmp_path):
+    nlp = copy_of(trained)
+    gold = [make_doc(nlp, words, []) for words, _ in SENTENCES[:2]] + [make_doc(nlp, *SENTENCES[3])]
+    DocBin(docs=gold).to_disk(tmp_path / "dev.spacy")
+    assert calibrate_before_saving(str(tmp_path / "dev.spacy"), limit=100)(nlp) is nlp
+    fitted = nlp.get_pipe("ner").cfg["temperature"]
+    assert fitted > 1.5
+    calibrate_before_saving(str(tmp_path / "dev.spacy"), limit=2)(nlp)
+    assert nlp.get_pipe("ner").cfg["temperature"] == 1.0  # among two documents nothing is right
