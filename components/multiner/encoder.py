@@ -20,6 +20,11 @@ from .errors import UserError
 from .files import new_folder
 
 ATTENTION_DROPOUT_NAMES = ("attention_probs_dropout_prob", "attention_dropout")
+# Types that count positions from the one after the padding's id on, so that fewer pieces fit than there are positions.
+POSITIONS_AFTER_PAD = {
+    *{"camembert", "data2vec-text", "longformer", "luke", "mpnet"},
+    *{"roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl"},
+}
 
 
 class EncoderNotFound(UserError, OSError):
@@ -58,7 +63,8 @@ class Encoder:
     @property
     def width(self) -> int:
         """Values in the vector of each piece."""
-        return int(self.config["hidden_size"])
+        # Asked of the module, which knows the names that families have for it: DistilBERT's file says `dim`.
+        return int(self.module.config.hidden_size)  # type: ignore[union-attr, arg-type]
 
     def describe(self) -> dict[str, str]:
         """Everything but the weights, as file names with their contents."""
@@ -80,11 +86,17 @@ def load_encoder(name: str, *, revision: str | None = None) -> Encoder:
 
     with _told_plainly(name):
         tokenizer, config = _load_tokenizer(name, revision)
-        _without_attention_dropout(config)
+        attention = _use_fused_attention(config)
         with _silent_loading():
             module = AutoModel.from_pretrained(
-                name, config=config, torch_dtype=torch.float32, revision=revision or "main", trust_remote_code=False
+                name,
+                config=config,
+                torch_dtype=torch.float32,
+                revision=revision or "main",
+                trust_remote_code=False,
+                **attention,
             )
+    _check_embedding(name, module)
     _drop_pooler(module)
     return Encoder(module, config.to_dict(), tokenizer.backend_tokenizer, _reading(tokenizer, config))
 
@@ -109,8 +121,9 @@ def restore_encoder(description: dict[str, str], weights: dict[str, torch.Tensor
     settings = json.loads(description["config.json"])
     reading = json.loads(description["reading.json"])
     config = AutoConfig.for_model(**settings)
+    attention = _use_fused_attention(config)
     with _uninitialised_weights():
-        module = AutoModel.from_config(config, torch_dtype=torch.float32, trust_remote_code=False)
+        module = AutoModel.from_config(config, torch_dtype=torch.float32, trust_remote_code=False, **attention)
     _drop_pooler(module)
     try:
         module.load_state_dict(weights, assign=True)
@@ -165,17 +178,50 @@ def _told_plainly(name: str) -> Iterator[None]:
 
 def _load_tokenizer(name: str, revision: str | None) -> tuple[Any, Any]:
     """A fast tokenizer and the encoder's configuration, as transformers has them."""
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoTokenizer
 
     options: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": False}
-    config = AutoConfig.from_pretrained(name, **options)
+    config = _load_config(name, options)
     # The pieces of byte-level tokenizers know whether a blank came before; words here always have one.
     tokenizer = AutoTokenizer.from_pretrained(name, add_prefix_space=True, **options)
     if not getattr(tokenizer, "is_fast", False):
         raise EncoderNotUsable(
-            f"The tokenizer of '{name}' has no fast version (tokenizer.json), which is needed to cut words one by one."
+            f"The tokenizer of '{name}' ({type(tokenizer).__name__}) has no fast version (tokenizer.json), which is "
+            "needed to cut words one by one. Take an encoder that has one."
         )
     return tokenizer, config
+
+
+def _load_config(name: str, options: dict[str, Any]) -> Any:
+    from transformers import AutoConfig, __version__
+
+    try:
+        config = AutoConfig.from_pretrained(name, **options)
+    except ValueError as error:
+        raise EncoderNotUsable(
+            f"'{name}' does not hold a usable encoder: its config.json is missing, or names a model_type that "
+            f"transformers {__version__} has no code for, and code that comes with a model is never run. Take another "
+            "encoder, or a version of transformers that knows it."
+        ) from error
+    if config.is_encoder_decoder:
+        raise EncoderNotUsable(
+            f"'{name}' is an encoder with a decoder ({config.model_type}), which writes text. Take an encoder alone, "
+            "such as xlm-roberta-base."
+        )
+    return config
+
+
+def _check_embedding(name: str, module: Any) -> None:
+    """Training replaces the table of word embeddings, so there has to be one and nothing but that."""
+    try:
+        table = module.get_input_embeddings()
+    except NotImplementedError:
+        table = None
+    if type(table) is not nn.Embedding:
+        raise EncoderNotUsable(
+            f"'{name}' ({module.config.model_type}) has no plain table of word embeddings: it reads something else "
+            "than text, or makes vectors of pieces in a way of its own. Take an encoder such as xlm-roberta-base."
+        )
 
 
 def _reading(tokenizer: Any, config: Any) -> Reading:
@@ -185,8 +231,10 @@ def _reading(tokenizer: Any, config: Any) -> Reading:
     last = len(special) - special[::-1].index(0)
     prefix, suffix = tuple(probe.ids[:first]), tuple(probe.ids[last:])
     # Some tokenizers report a limit of 1e30; some encoders (RoBERTa's kin) start counting positions after the pad.
-    positions = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
-    if config.model_type in {"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm"}:
+    positions = getattr(config, "max_position_embeddings", None) or 0
+    if positions <= 0:  # XLNet, which knows no limit, says -1.
+        positions = tokenizer.model_max_length
+    if config.model_type in POSITIONS_AFTER_PAD:
         positions -= config.pad_token_id + 1
     limit = min(int(positions), int(tokenizer.model_max_length))
     unknown = tokenizer.unk_token_id
@@ -195,11 +243,20 @@ def _reading(tokenizer: Any, config: Any) -> Reading:
     return Reading(prefix, suffix, pad, pad if unknown is None else unknown, limit - len(prefix) - len(suffix))
 
 
-def _without_attention_dropout(config: Any) -> None:
-    """Attention without dropout lets torch use its fused kernels, also while training."""
+def _use_fused_attention(config: Any) -> dict[str, str]:
+    """Have an encoder compute attention by torch's fused kernels, also while training: they allow no dropout.
+
+    RETURNS: What else transformers has to be told when it makes the encoder.
+    """
     for name in ATTENTION_DROPOUT_NAMES:
         if hasattr(config, name):
             setattr(config, name, 0.0)
+    if config.model_type != "modernbert":
+        return {}
+    # On its own it takes Flash Attention where that is installed, which knows neither float32 nor CPUs, and compiles
+    # itself where it can, once more for every shape of batch.
+    config.reference_compile = False
+    return {"attn_implementation": "sdpa"}
 
 
 def _drop_pooler(module: nn.Module) -> None:
