@@ -21,7 +21,7 @@ from .errors import UserError
 from .files import give_usual_rights
 from .network import WordTagger
 from .optimizer import AdamW, step_adamw
-from .pieces import PieceCutter
+from .pieces import PieceCutter, Pieces
 from .precision import Precision, arithmetic, number_format
 from .windows import batches_by_pieces, plan_windows
 
@@ -32,6 +32,21 @@ LONGEST_WORD = 4
 WEIGHTS_FILE = "weights.safetensors"
 DESCRIPTION_FILES = ("config.json", "reading.json", "tokenizer.json")
 ENCODER_PREFIX = "encoder."
+
+
+class EveryPiece(list[Doc]):
+    """Documents to train on of which every piece is to be scored, and not only the first one of each word."""
+
+
+class PieceScores(NamedTuple):
+    """What training on `EveryPiece` gives for a document.
+
+    word_ids: Array (pieces,) of the word that each piece belongs to.
+    scores: Array (pieces, tags).
+    """
+
+    word_ids: NDArray[np.int64]
+    scores: Scores
 
 
 class ModelFilesError(UserError, ValueError):
@@ -53,13 +68,15 @@ def Classifier(window: int, overlap: int, batch_pieces: int, precision: Precisio
     return Model("multiner_classifier", _forward, shims=[TaggerShim(settings)])
 
 
-def _forward(model: Model[list[Doc], list[Scores]], docs: list[Doc], is_train: bool) -> tuple[list[Scores], Backprop]:
-    result: tuple[list[Scores], Backprop] = model.shims[0](docs, is_train)
+def _forward(
+    model: Model[list[Doc], list[Scores]], docs: list[Doc], is_train: bool
+) -> tuple[list[Scores] | list[PieceScores], Backprop]:
+    result: tuple[list[Scores] | list[PieceScores], Backprop] = model.shims[0](docs, is_train)
     return result
 
 
 class _Batch(NamedTuple):
-    """What goes through the network at once, and the words, counted through all documents, that it scores."""
+    """What goes through the network at once, and the rows of words (or pieces) of all documents that it scores."""
 
     ids: torch.Tensor
     mask: torch.Tensor
@@ -113,10 +130,11 @@ class TaggerShim(Shim):
         self._model = network.to(get_torch_default_device()).eval()
         self._optimizer = None
 
-    def __call__(self, docs: Sequence[Doc], is_train: bool) -> tuple[list[Scores], Backprop]:
+    def __call__(self, docs: Sequence[Doc], is_train: bool) -> tuple[list[Scores] | list[PieceScores], Backprop]:
         """Scores of each document's words, array (words, tags) each, and a function that takes their gradients.
 
-        White space has zeros. Without `is_train` the function must not be called.
+        White space has zeros. Without `is_train` the function must not be called. Trained on `EveryPiece`, it gives
+        `PieceScores` instead.
         """
         network = self.network
         if not is_train:
@@ -127,20 +145,23 @@ class TaggerShim(Shim):
 
     def _predict(self, network: WordTagger, docs: Sequence[Doc]) -> list[Scores]:
         scores = np.zeros((sum(map(len, docs)), network.head.out_features), np.float32)
-        batches = self._batches(docs, int(self.cfg["batch_pieces"]))
+        batches = self._batches(docs, self._cut(docs))
         with torch.inference_mode(), arithmetic(number_format(self.cfg["precision"], self.device), self.device):
             for batch in batches:
                 scores[batch.rows] = network(batch.ids, batch.mask, batch.firsts).cpu().numpy()
         return _split(scores, docs)
 
-    def _train(self, network: WordTagger, docs: Sequence[Doc]) -> tuple[list[Scores], Backprop]:
+    def _train(self, network: WordTagger, docs: Sequence[Doc]) -> tuple[list[Scores] | list[PieceScores], Backprop]:
         network.train()
-        batches = list(self._batches(docs, int(self.cfg["batch_pieces"])))
+        pieces = self._cut(docs)
+        every_piece = isinstance(docs, EveryPiece)
+        batches = list(self._batches(docs, pieces, every_piece))
         for batch in batches:
             network.embedding.meet(batch.ids)
         with arithmetic(number_format(self.cfg["precision"], self.device), self.device):
             outputs = [network(batch.ids, batch.mask, batch.firsts) for batch in batches]
-        scores = np.zeros((sum(map(len, docs)), network.head.out_features), np.float32)
+        rows = len(pieces.ids) if every_piece else len(pieces.counts)
+        scores = np.zeros((rows, network.head.out_features), np.float32)
         for batch, output in zip(batches, outputs, strict=True):
             scores[batch.rows] = output.detach().cpu().numpy()
 
@@ -152,17 +173,20 @@ class TaggerShim(Shim):
                 )
             return []
 
-        return _split(scores, docs), backprop
+        return (_piece_scores(scores, docs, pieces.counts) if every_piece else _split(scores, docs)), backprop
 
-    def _batches(self, docs: Sequence[Doc], budget: int) -> Iterator[_Batch]:
-        """Cut documents into pieces and windows, and group these by length."""
-        reading = self._reading
-        pieces = self._cutter(
+    def _cut(self, docs: Sequence[Doc]) -> Pieces:
+        return self._cutter(
             [orth for doc in docs for orth in doc.to_array(ORTH).tolist()],
             docs[0].vocab.strings.__getitem__ if docs else str,
         )
+
+    def _batches(self, docs: Sequence[Doc], pieces: Pieces, every_piece: bool = False) -> Iterator[_Batch]:
+        """Put documents into windows, and group these by length."""
+        reading = self._reading
         starts = np.cumsum(pieces.counts) - pieces.counts
-        windows: list[tuple[int, int, NDArray[np.int64]]] = []  # first piece, number of pieces, kept words
+        row_starts = np.arange(len(pieces.ids)) if every_piece else starts  # the piece that each row scores
+        windows: list[tuple[int, int, NDArray[np.int64]]] = []  # first piece, number of pieces, kept rows
         first_word = 0
         for doc in docs:
             counts = pieces.counts[first_word : first_word + len(doc)]
@@ -170,10 +194,13 @@ class TaggerShim(Shim):
                 kept = np.arange(first_word + keep_start, first_word + keep_end)
                 kept = kept[pieces.counts[kept] > 0]
                 if len(kept):
+                    if every_piece:
+                        kept = np.arange(starts[kept[0]], starts[kept[-1]] + pieces.counts[kept[-1]])
                     first_piece = int(starts[first_word + start])
                     windows.append((first_piece, int(counts[start:end].sum()), kept))
             first_word += len(doc)
         before, special = len(reading.prefix), len(reading.prefix) + len(reading.suffix)
+        budget = int(self.cfg["batch_pieces"])
         for members in batches_by_pieces([length + special for _, length, _ in windows], budget):
             longest = max(windows[member][1] for member in members) + special
             ids = np.full((len(members), longest), reading.pad, np.int64)
@@ -185,7 +212,7 @@ class TaggerShim(Shim):
                 ids[row, before : before + length] = pieces.ids[first_piece : first_piece + length]
                 ids[row, before + length : length + special] = reading.suffix
                 mask[row, : length + special] = 1
-                firsts.append(starts[kept] - first_piece + before + row * longest)
+                firsts.append(row_starts[kept] - first_piece + before + row * longest)
                 rows.append(kept)
             yield _Batch(
                 torch.from_numpy(ids).to(self.device),
@@ -293,6 +320,16 @@ def _to_array(tensor: torch.Tensor) -> FloatsXd:
 
 def _split(scores: Scores, docs: Sequence[Doc]) -> list[Scores]:
     return np.split(scores, np.cumsum([len(doc) for doc in docs])[:-1]) if docs else []
+
+
+def _piece_scores(scores: Scores, docs: Sequence[Doc], counts: NDArray[np.int64]) -> list[PieceScores]:
+    result = []
+    word = piece = 0
+    for doc in docs:
+        word_ids = np.repeat(np.arange(len(doc)), counts[word : word + len(doc)])
+        result.append(PieceScores(word_ids, scores[piece : piece + len(word_ids)]))
+        word, piece = word + len(doc), piece + len(word_ids)
+    return result
 
 
 def _no_backprop(gradients: Sequence[Scores]) -> list[Doc]:

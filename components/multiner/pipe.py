@@ -22,7 +22,8 @@ from .calibration import Outcomes, compare, fit_temperature
 from .decoding import best_legal_tags, confidences, log_softmax, spans_of
 from .docbins import read_docs, without_annotation
 from .encoder import load_encoder
-from .model import Scores, TaggerShim
+from .model import EveryPiece, PieceScores, Scores, TaggerShim
+from .tags import IGNORED, LABEL_STRATEGIES, LabelStrategy, piece_labels
 from .tags import Span as WordSpan
 
 DEFAULT_CONFIG = """
@@ -36,7 +37,6 @@ precision = "auto"
 [scorer]
 @scorers = "multiner.ner_scorer.v1"
 """
-MISSING = -1
 
 Predictions = list[tuple[list[tuple[int, int, str]], NDArray[np.float32]]]
 
@@ -44,7 +44,7 @@ Predictions = list[tuple[list[tuple[int, int, str]], NDArray[np.float32]]]
 @Language.factory(
     "multiner",
     assigns=["doc.ents", "doc.spans", "token.ent_iob", "token.ent_type"],
-    default_config={**Config().from_str(DEFAULT_CONFIG), "spans_key": "ner"},
+    default_config={**Config().from_str(DEFAULT_CONFIG), "spans_key": "ner", "label_strategy": "first"},
     default_score_weights={"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0, "ents_per_type": None},
 )
 def make_multiner(
@@ -52,10 +52,11 @@ def make_multiner(
     name: str,
     model: Model[list[Doc], list[Scores]],
     spans_key: str,
+    label_strategy: LabelStrategy,
     scorer: Callable[..., Any] | None,
 ) -> "Multiner":
     """Construct the component; see `Multiner`."""
-    return Multiner(nlp.vocab, model, name, spans_key=spans_key, scorer=scorer)
+    return Multiner(nlp.vocab, model, name, spans_key=spans_key, label_strategy=label_strategy, scorer=scorer)
 
 
 class Multiner(TrainablePipe):
@@ -68,6 +69,8 @@ class Multiner(TrainablePipe):
     model (Model): From documents to tag scores, as `multiner.Classifier.v1` builds it.
     name (str): The component's name in the pipeline.
     spans_key (str): Where in `doc.spans` entities and scores go.
+    label_strategy (str): What the later pieces of a word learn, its first one learning the word's tag: "first" nothing,
+        "inside" the same with `I-` for `B-`, "repeat" the same. Entities are read from first pieces in any case.
     scorer (Callable | None): Scores examples; by default spaCy's `ents_*`.
     """
 
@@ -78,13 +81,22 @@ class Multiner(TrainablePipe):
         name: str = "multiner",
         *,
         spans_key: str = "ner",
+        label_strategy: LabelStrategy = "first",
         scorer: Callable[..., Any] | None = None,
     ) -> None:
+        if label_strategy not in LABEL_STRATEGIES:
+            allowed = ", ".join(f'"{strategy}"' for strategy in LABEL_STRATEGIES)
+            raise ValueError(f'label_strategy = "{label_strategy}" is none of {allowed}.')
         self.vocab = vocab
         self.model = model
         self.name = name
         self.scorer = scorer
-        self.cfg: dict[str, Any] = {"labels": [], "spans_key": spans_key, "temperature": 1.0}
+        self.cfg: dict[str, Any] = {
+            "label_strategy": label_strategy,
+            "labels": [],
+            "spans_key": spans_key,
+            "temperature": 1.0,
+        }
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -221,7 +233,7 @@ class Multiner(TrainablePipe):
 
         drop (float): The rate of dropout, in the encoder and before the head.
         sgd (Optimizer | None): Moves the weights at once if given; else `finish_update` does, gradients adding up.
-        losses (dict | None): Where the mean cross-entropy of the batch's words is added, under the pipe's name.
+        losses (dict | None): Where the mean cross-entropy of the batch is added, under the pipe's name.
         RAISES: ValueError if the loss is not a number.
         """
         losses = losses if losses is not None else {}
@@ -231,7 +243,9 @@ class Multiner(TrainablePipe):
         if not any(len(example.predicted) for example in examples):
             return losses
         self.shim.network.set_dropout(drop)
-        scores, backprop = self.model.begin_update([example.predicted for example in examples])
+        docs = [example.predicted for example in examples]
+        first_only = self.cfg["label_strategy"] == "first"
+        scores, backprop = self.model.begin_update(docs if first_only else EveryPiece(docs))
         loss, gradients = self.get_loss(examples, scores)
         if np.isnan(loss):
             raise ValueError(Errors.E910.format(name=self.name) + " Lower the learning rate.")
@@ -241,19 +255,23 @@ class Multiner(TrainablePipe):
         losses[self.name] += loss
         return losses
 
-    def get_loss(self, examples: Iterable[Example], scores: list[Scores]) -> tuple[float, list[Scores]]:
-        """Mean cross-entropy over the words that have a gold tag, and its gradient for each document's scores.
+    def get_loss(
+        self, examples: Iterable[Example], scores: Sequence[Scores | PieceScores]
+    ) -> tuple[float, list[Scores]]:
+        """Mean cross-entropy over the words (or pieces) that have a gold tag, and its gradient for their scores.
 
         Words without annotation and white space count for nothing: their gradient is zero.
+
+        scores: What the model gives for each document: an array (words, tags), or `PieceScores`.
+        RETURNS: The loss, and an array of the shape of the scores for each document.
         """
-        examples = list(examples)
-        gold = [self._gold_tags(example) for example in examples]
-        labelled = sum(int((tags != MISSING).sum()) for tags in gold)
+        gold = [self._gold_rows(example, scored) for example, scored in zip(examples, scores, strict=True)]
+        labelled = sum(int((tags != IGNORED).sum()) for tags, _ in gold)
         loss = 0.0
         gradients = []
-        for tags, scored in zip(gold, scores, strict=True):
+        for tags, scored in gold:
             gradient = np.zeros_like(scored)
-            rows = np.flatnonzero(tags != MISSING)
+            rows = np.flatnonzero(tags != IGNORED)
             if len(rows):
                 log_probabilities = log_softmax(scored[rows])
                 loss -= float(log_probabilities[np.arange(len(rows)), tags[rows]].sum())
@@ -263,13 +281,20 @@ class Multiner(TrainablePipe):
             gradients.append(gradient)
         return loss / max(labelled, 1), gradients
 
+    def _gold_rows(self, example: Example, scored: Scores | PieceScores) -> tuple[NDArray[np.int64], Scores]:
+        """The tags to learn, and the scores in whose rows they are."""
+        tags = self._gold_tags(example)
+        if isinstance(scored, PieceScores):
+            return piece_labels(tags, scored.word_ids, self.cfg["label_strategy"]), scored.scores
+        return tags, scored
+
     def _gold_tags(self, example: Example) -> NDArray[np.int64]:
         numbers = {"O": 0}
         for index, label in enumerate(self.labels):
             begin = 2 * index + 1
             numbers |= {f"B-{label}": begin, f"U-{label}": begin, f"I-{label}": begin + 1, f"L-{label}": begin + 1}
-        tags = np.array([numbers.get(tag, MISSING) for tag in example.get_aligned_ner()], np.int64)
-        tags[example.predicted.to_array("IS_SPACE").astype(bool)] = MISSING
+        tags = np.array([numbers.get(tag, IGNORED) for tag in example.get_aligned_ner()], np.int64)
+        tags[example.predicted.to_array("IS_SPACE").astype(bool)] = IGNORED
         return tags
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from .errors import UserError
 
 OUTSIDE = "O"
+IGNORED = -100  # the number of a tag that counts for nothing in the loss, as torch and transformers have it
+LabelStrategy = Literal["first", "inside", "repeat"]
+LABEL_STRATEGIES: tuple[LabelStrategy, ...] = get_args(LabelStrategy)
 TAG = re.compile(r"O|[BIESLU]-\S.*")
 
 
@@ -86,6 +89,33 @@ def legal_transitions(count: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]
     inside = (tags > 0) & (tags % 2 == 0)
     same_label = (tags[:, None] > 0) & ((tags[:, None] - 1) // 2 == (tags[None, :] - 1) // 2)
     return ~inside, ~inside[None, :] | same_label
+
+
+def piece_labels(
+    labels: Sequence[int] | NDArray[np.int64],
+    word_ids: Sequence[int | None] | NDArray[np.int64],
+    strategy: LabelStrategy,
+) -> NDArray[np.int64]:
+    """The tag that each piece is to learn.
+
+    labels (words,): Numbers of the words' tags in the order of `tag_names`, or `IGNORED`.
+    word_ids (pieces,): The word of each piece, in order; None for special pieces.
+    strategy (str): What the later pieces of a word learn: with "first" nothing, with "inside" the word's tag, its `B-`
+        turned into `I-`, with "repeat" the word's tag again.
+    RETURNS: Array (pieces,) of tag numbers; `IGNORED` for pieces that learn nothing.
+
+    >>> piece_labels([3, 0], [None, 0, 0, 1, None], "inside").tolist()
+    [-100, 3, 4, 0, -100]
+    """
+    words = np.array([-1 if word is None else word for word in word_ids], np.int64)
+    with_special = np.append(np.asarray(labels, np.int64), IGNORED)
+    result = with_special[words]
+    later = np.append(False, words[1:] == words[:-1])[: len(words)]
+    if strategy == "first":
+        result[later] = IGNORED
+    elif strategy == "inside":
+        result[later & (result > 0) & (result % 2 == 1)] += 1
+    return result
 
 
 def spans_from_tags(tags: Sequence[str]) -> list[Span]:
