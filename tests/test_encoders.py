@@ -34,7 +34,7 @@ from .families import FAMILIES, POSITIONS, SIZES, save_encoder
 WORDS = [
     *[words for words, _ in SENTENCES],
     ["Unbelievably", ",", "naïveté", "東京", "of", "Donaudampfschifffahrt"],
-    ["LONDON", "a\u200db", "<s>", "'s", "▁", "Ġ"],
+    ["LONDON", "a\u200db", "'s", "▁", "Ġ"],
 ]
 
 

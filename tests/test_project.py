@@ -16,6 +16,7 @@ from weasel.util import get_checksum
 
 from multiner.columns import column_lines
 from multiner.devices import DeviceError, prepare_device
+from multiner.pipe import Multiner
 from multiner.recipes import read_recipe
 
 from .conftest import PROJECT, SENTENCES, SHARED_DATA
@@ -42,12 +43,12 @@ NOT_FOR_TRAINING = {
     "statistics_plots",
     "statistics_tables",
 }
-# They make the corpus, on which training depends instead; the last two serve both.
+# They make the corpus, on which training depends instead; the last three serve both.
 MAKING_CORPORA = {
-    *{"catalog", "columns", "corpora", "hub", "jsonl", "labels", "recipes", "sentences", "spacing", "tags"},
-    *{"docbins", "tokenizer"},
+    *{"catalog", "columns", "corpora", "hub", "jsonl", "labels", "recipes", "sentences", "spacing"},
+    *{"docbins", "tags", "tokenizer"},
 }
-NOT_FOR_TRAINING |= MAKING_CORPORA - {"docbins", "tokenizer"}
+NOT_FOR_TRAINING |= MAKING_CORPORA - {"docbins", "tags", "tokenizer"}
 
 
 def run(*arguments: str | Path, cwd: Path = PROJECT) -> subprocess.CompletedProcess[str]:
@@ -77,8 +78,23 @@ def test_configs_differ_only_in_what_has_to_differ():
 
 @pytest.mark.parametrize("config", sorted((PROJECT / "configs").glob("*.cfg")), ids=lambda path: path.stem)
 def test_every_config_builds_a_pipeline_as_it_stands(config):
+    if config.stem == "shared":
+        pytest.importorskip("spacy_transformers", reason="the extra `shared` is not installed")
     nlp = spacy.util.load_model_from_config(load_config(config), auto_fill=True)
-    assert nlp.pipe_names == ["ner"]
+    assert isinstance(nlp.get_pipe("ner"), Multiner)
+    assert nlp.pipe_names == (["transformer", "ner", "tagger"] if config.stem == "shared" else ["ner"])
+
+
+def test_the_config_of_a_shared_encoder_trains_as_the_others_do():
+    ours, theirs = (flat(load_config(PROJECT / f"configs/{name}.cfg")) for name in ("shared", "xlm-roberta-base"))
+    different = {key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)}
+    assert {key for key in different if not key.startswith("components.")} == {
+        "nlp.pipeline",
+        "nlp.batch_size",
+        "training.score_weights.ents_f",
+        "training.score_weights.tag_acc",
+        "initialize.components.ner.encoder",
+    }
 
 
 def test_dependencies_of_commands_name_every_part_they_depend_on():

@@ -65,12 +65,13 @@ def Classifier(window: int, overlap: int, batch_pieces: int, precision: Precisio
     if not 0 <= 2 * overlap < window:
         raise ValueError(f"overlap = {overlap} must be less than half of window = {window}.")
     settings = {"window": window, "overlap": overlap, "batch_pieces": batch_pieces, "precision": precision}
-    return Model("multiner_classifier", _forward, shims=[TaggerShim(settings)])
+    return Model("multiner_classifier", forward, shims=[TaggerShim(settings)])
 
 
-def _forward(
+def forward(
     model: Model[list[Doc], list[Scores]], docs: list[Doc], is_train: bool
 ) -> tuple[list[Scores] | list[PieceScores], Backprop]:
+    """Score the words of documents, or every piece of `EveryPiece`, as the model's shim does it."""
     result: tuple[list[Scores] | list[PieceScores], Backprop] = model.shims[0](docs, is_train)
     return result
 
@@ -91,6 +92,7 @@ class TaggerShim(Shim):
     """
 
     _model: WordTagger | None
+    description_files: tuple[str, ...] = DESCRIPTION_FILES
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(None, config)
@@ -300,10 +302,10 @@ class TaggerShim(Shim):
         folder = Path(path)
         if not (folder / WEIGHTS_FILE).exists() and not (folder / DESCRIPTION_FILES[0]).exists():
             return self
-        for name in (*DESCRIPTION_FILES, WEIGHTS_FILE):
+        for name in (*self.description_files, WEIGHTS_FILE):
             if not (folder / name).exists():
                 raise ModelFilesError(f"{folder / name} is missing. Copy or save the pipeline again.")
-        description = {name: (folder / name).read_text(encoding="utf8") for name in DESCRIPTION_FILES}
+        description = {name: (folder / name).read_text(encoding="utf8") for name in self.description_files}
         try:
             weights = safetensors.torch.load_file(folder / WEIGHTS_FILE)
         except safetensors.SafetensorError as error:

@@ -36,8 +36,55 @@ class Dropout(nn.Module):
         return values * (kept.to(values.dtype) * (1.0 / (1.0 - self.rate)))
 
 
-class WordTagger(nn.Module):
-    """Scores for the tags of words.
+class WordHead(nn.Module):
+    """Dropout and one linear layer: scores for the tags of words from vectors of their first pieces.
+
+    width (int): Values in the vectors.
+    tags (int): How many tags there are to score.
+    """
+
+    def __init__(self, width: int, tags: int) -> None:
+        super().__init__()
+        self.dropout = Dropout(0.0)
+        self.head = nn.Linear(width, tags)
+        nn.init.normal_(self.head.weight, std=HEAD_SPREAD)
+        nn.init.zeros_(self.head.bias)
+
+    def score(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Score words.
+
+        vectors (words, width): Of their first pieces.
+        RETURNS (words, tags): Unnormalised scores.
+        """
+        scores: torch.Tensor = self.head(self.dropout(vectors))
+        return scores.float()
+
+    def set_dropout(self, rate: float) -> None:
+        """Use this dropout rate everywhere."""
+        for module in self.modules():
+            if isinstance(module, Dropout):
+                module.rate = rate
+
+    def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """What an optimiser should move, by name."""
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                yield name, parameter
+
+    def grow(self, tags: int) -> None:
+        """Have more tags; the scores of those that were there keep their weights."""
+        old = self.head
+        new = nn.Linear(old.in_features, tags).to(old.weight.device)
+        nn.init.normal_(new.weight, std=HEAD_SPREAD)
+        nn.init.zeros_(new.bias)
+        with torch.no_grad():
+            new.weight[: old.out_features] = old.weight
+            new.bias[: old.out_features] = old.bias
+        self.head = new
+
+
+class WordTagger(WordHead):
+    """Scores for the tags of words from their pieces.
 
     encoder (nn.Module): A Hugging Face encoder, whose embedding table and dropout layers are replaced by ours.
     width (int): Values in the encoder's vectors.
@@ -45,15 +92,11 @@ class WordTagger(nn.Module):
     """
 
     def __init__(self, encoder: nn.Module, width: int, tags: int) -> None:
-        super().__init__()
+        super().__init__(width, tags)
         self.encoder = encoder
         embedding = RowwiseEmbedding(encoder.get_input_embeddings().weight)  # type: ignore[operator]
         encoder.set_input_embeddings(embedding)  # type: ignore[operator]
         _replace_dropout(encoder)
-        self.dropout = Dropout(0.0)
-        self.head = nn.Linear(width, tags)
-        nn.init.normal_(self.head.weight, std=HEAD_SPREAD)
-        nn.init.zeros_(self.head.bias)
 
     @property
     def embedding(self) -> RowwiseEmbedding:
@@ -71,34 +114,13 @@ class WordTagger(nn.Module):
         RETURNS (words, tags): Unnormalised scores.
         """
         vectors = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-        words = vectors.reshape(-1, vectors.shape[-1])[firsts]
-        scores: torch.Tensor = self.head(self.dropout(words))
-        return scores.float()
-
-    def set_dropout(self, rate: float) -> None:
-        """Use this dropout rate everywhere."""
-        for module in self.modules():
-            if isinstance(module, Dropout):
-                module.rate = rate
+        return self.score(vectors.reshape(-1, vectors.shape[-1])[firsts])
 
     def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
         """What an optimiser should move, by name: of the embedding table only the rows in use."""
         if self.embedding.rows is not None:
             yield "embedding.rows", self.embedding.rows
-        for name, parameter in self.named_parameters():
-            if parameter.requires_grad:
-                yield name, parameter
-
-    def grow(self, tags: int) -> None:
-        """Have more tags; the scores of those that were there keep their weights."""
-        old = self.head
-        new = nn.Linear(old.in_features, tags).to(old.weight.device)
-        nn.init.normal_(new.weight, std=HEAD_SPREAD)
-        nn.init.zeros_(new.bias)
-        with torch.no_grad():
-            new.weight[: old.out_features] = old.weight
-            new.bias[: old.out_features] = old.bias
-        self.head = new
+        yield from super().trained()
 
 
 def _replace_dropout(module: nn.Module) -> None:

@@ -23,6 +23,7 @@ from .decoding import best_legal_tags, confidences, log_softmax, spans_of
 from .docbins import read_docs, without_annotation
 from .encoder import load_encoder
 from .model import EveryPiece, PieceScores, Scores, TaggerShim
+from .shared import SharedShim
 from .tags import IGNORED, LABEL_STRATEGIES, LabelStrategy, piece_labels
 from .tags import Span as WordSpan
 
@@ -150,12 +151,19 @@ class Multiner(TrainablePipe):
         nlp (Language | None): Not used; the signature is spaCy's.
         labels (Sequence | None): The entity types; if None, those of all the examples.
         encoder (str | None): A folder or a name on the hub. In a config it stands in
-            `[initialize.components.NAME]`, so that it is only read before training.
+            `[initialize.components.NAME]`, so that it is only read before training. None with
+            `multiner.SharedClassifier.v1`, which has the encoder of another component.
         revision (str | None): Branch, tag or commit on the hub.
         RAISES: ValueError without encoder or labels; EncoderNotFound, EncoderNotUsable.
         """
         validate_get_examples(get_examples, "Multiner.initialize")
-        if encoder is None:
+        shared = isinstance(self.shim, SharedShim)
+        if shared and encoder is not None:
+            raise ValueError(
+                f"The component '{self.name}' shares the encoder of another one, and cannot have '{encoder}' too. Take "
+                f"`encoder` out of [initialize.components.{self.name}]; it is `name` in [components.transformer.model]."
+            )
+        if encoder is None and not shared:
             raise ValueError(
                 f"The component '{self.name}' has no encoder to start from. Add to the config:\n\n"
                 f'[initialize.components.{self.name}]\nencoder = "xlm-roberta-base"\n\n'
@@ -169,7 +177,10 @@ class Multiner(TrainablePipe):
                 f"The component '{self.name}' has no labels: the training data holds no entity. Check it, or give "
                 f'labels = ["PER", ...] in [initialize.components.{self.name}].'
             )
-        self.shim.start(load_encoder(encoder, revision=revision), self._tag_count)
+        if isinstance(self.shim, SharedShim):
+            self.shim.start_shared(self._tag_count)
+        elif encoder is not None:
+            self.shim.start(load_encoder(encoder, revision=revision), self._tag_count)
 
     def predict(self, docs: Iterable[Doc]) -> Predictions:
         """The entities of documents, which stay as they are.
