@@ -228,6 +228,9 @@ class TaggerShim(Shim):
         parameters = list(self.network.trained())
         if not any(parameter.grad is not None for _, parameter in parameters):
             return
+        # Something may have been predicted since the gradients were made, and the full embedding table takes over
+        # the rows that move now only when it leaves training.
+        self.network.train()
         if isinstance(optimizer, AdamW):
             self._optimizer = step_adamw(optimizer, self._optimizer, parameters)
         else:
@@ -239,6 +242,10 @@ class TaggerShim(Shim):
                     parameter.data = xp2torch(weights, requires_grad=False, device=self.device)
         for _, parameter in parameters:
             parameter.grad = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and other processes get: momentum stays with the one that is trained."""
+        return {**self.__dict__, "_optimizer": None}
 
     @contextlib.contextmanager
     def use_params(self, params: Any) -> Iterator[None]:

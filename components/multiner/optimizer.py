@@ -51,10 +51,14 @@ class AdamW(Optimizer):
 
 
 class NamedAdamW(torch.optim.AdamW):
-    """torch's AdamW, which knows its parameters by name, so that one may be replaced by a larger one."""
+    """torch's AdamW, which knows its parameters by name, so that one may be replaced by a larger one.
 
-    def __init__(self) -> None:
+    settings (AdamW): Whose steps these are; another optimizer starts without their momentum.
+    """
+
+    def __init__(self, settings: AdamW) -> None:
         super().__init__([{"params": [], "kind": kind} for kind in PARAMETER_KINDS], fused=True)
+        self.settings = settings
         self.named: dict[str, nn.Parameter] = {}
 
     def set_parameters(self, parameters: Sequence[tuple[str, nn.Parameter]]) -> None:
@@ -88,7 +92,8 @@ def step_adamw(settings: AdamW, state: NamedAdamW | None, parameters: Sequence[t
 
     state (NamedAdamW | None): What the last step returned; None for the first one.
     """
-    state = state or NamedAdamW()
+    if state is None or state.settings is not settings:
+        state = NamedAdamW(settings)
     state.set_parameters(parameters)
     for group in state.param_groups:
         is_head, decays = group["kind"]
