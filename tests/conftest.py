@@ -98,3 +98,11 @@ def trained(tiny_encoder: str) -> Language:
     for _ in range(80):
         nlp.update(examples, sgd=optimizer)
     return nlp
+
+
+@pytest.fixture(scope="session")
+def saved(trained: Language, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained pipeline in a folder, without a word about an encoder to start from."""
+    folder = tmp_path_factory.mktemp("saved") / "pipeline"
+    trained.to_disk(folder)
+    return folder

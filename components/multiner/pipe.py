@@ -21,7 +21,8 @@ from thinc.api import Config, Model, Optimizer
 from .calibration import Outcomes, compare, fit_temperature
 from .decoding import best_legal_tags, confidences, log_softmax, spans_of
 from .docbins import read_docs, without_annotation
-from .encoder import load_encoder
+from .encoder import EncoderNotFound, load_encoder
+from .errors import UserError
 from .model import EveryPiece, PieceScores, Scores, TaggerShim
 from .shared import SharedShim
 from .tags import IGNORED, LABEL_STRATEGIES, LabelStrategy, piece_labels
@@ -38,14 +39,25 @@ precision = "auto"
 [scorer]
 @scorers = "multiner.ner_scorer.v1"
 """
+INSIDE, BEGIN = 1, 3  # of spaCy's ENT_IOB; a beginning without a label blocks the word from being in an entity
 
 Predictions = list[tuple[list[tuple[int, int, str]], NDArray[np.float32]]]
+
+
+class ComponentError(UserError, ValueError):
+    """The component cannot do what it was asked to; the message says what to add or change."""
 
 
 @Language.factory(
     "multiner",
     assigns=["doc.ents", "doc.spans", "token.ent_iob", "token.ent_type"],
-    default_config={**Config().from_str(DEFAULT_CONFIG), "spans_key": "ner", "label_strategy": "first"},
+    default_config={
+        **Config().from_str(DEFAULT_CONFIG),
+        "spans_key": "ner",
+        "threshold": 0.0,
+        "overwrite_ents": False,
+        "label_strategy": "first",
+    },
     default_score_weights={"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0, "ents_per_type": None},
 )
 def make_multiner(
@@ -53,23 +65,38 @@ def make_multiner(
     name: str,
     model: Model[list[Doc], list[Scores]],
     spans_key: str,
+    threshold: float,
+    overwrite_ents: bool,
     label_strategy: LabelStrategy,
     scorer: Callable[..., Any] | None,
 ) -> "Multiner":
     """Construct the component; see `Multiner`."""
-    return Multiner(nlp.vocab, model, name, spans_key=spans_key, label_strategy=label_strategy, scorer=scorer)
+    return Multiner(
+        nlp.vocab,
+        model,
+        name,
+        spans_key=spans_key,
+        threshold=threshold,
+        overwrite_ents=overwrite_ents,
+        label_strategy=label_strategy,
+        scorer=scorer,
+    )
 
 
 class Multiner(TrainablePipe):
     """Tags words with a Hugging Face encoder and one linear layer, and sets the entities that the tags spell.
 
     Sets `doc.ents`, and the same spans in `doc.spans[spans_key]` with the probability that each one is exactly
-    right in `doc.spans[spans_key].attrs["scores"]` (float32, in the order of the spans).
+    right in `doc.spans[spans_key].attrs["scores"]` (float32, in the order of the spans). Entities that were there
+    before stay, as with spaCy's own `ner`, but do not come into `doc.spans`: nothing is known of their confidence.
 
     vocab (Vocab): The shared vocabulary.
     model (Model): From documents to tag scores, as `multiner.Classifier.v1` builds it.
     name (str): The component's name in the pipeline.
     spans_key (str): Where in `doc.spans` entities and scores go.
+    threshold (float): Entities of less confidence than this are not set. 0 sets all.
+    overwrite_ents (bool): Whether `doc.ents` loses the entities that were there before, and those words that were
+        blocked. If not, they are kept, and new ones are found in the words between them.
     label_strategy (str): What the later pieces of a word learn, its first one learning the word's tag: "first" nothing,
         "inside" the same with `I-` for `B-`, "repeat" the same. Entities are read from first pieces in any case.
     scorer (Callable | None): Scores examples; by default spaCy's `ents_*`.
@@ -82,22 +109,29 @@ class Multiner(TrainablePipe):
         name: str = "multiner",
         *,
         spans_key: str = "ner",
+        threshold: float = 0.0,
+        overwrite_ents: bool = False,
         label_strategy: LabelStrategy = "first",
         scorer: Callable[..., Any] | None = None,
     ) -> None:
+        if not 0.0 <= threshold <= 1.0:
+            raise ComponentError(f"[components.{name}] threshold = {threshold} must be between 0 and 1.")
         if label_strategy not in LABEL_STRATEGIES:
             allowed = ", ".join(f'"{strategy}"' for strategy in LABEL_STRATEGIES)
-            raise ValueError(f'label_strategy = "{label_strategy}" is none of {allowed}.')
+            raise ComponentError(f'[components.{name}] label_strategy = "{label_strategy}" is none of {allowed}.')
         self.vocab = vocab
         self.model = model
         self.name = name
         self.scorer = scorer
-        self.cfg: dict[str, Any] = {
-            "label_strategy": label_strategy,
-            "labels": [],
+        self._settings = {
             "spans_key": spans_key,
-            "temperature": 1.0,
+            "threshold": threshold,
+            "overwrite_ents": overwrite_ents,
+            "label_strategy": label_strategy,
         }
+        self.cfg: dict[str, Any] = {"labels": [], "temperature": 1.0, **self._settings}
+        # `nlp.resume_training` puts a copy of the model here.
+        self._rehearsal_model: Model[list[Doc], list[Scores]] | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -147,60 +181,83 @@ class Multiner(TrainablePipe):
     ) -> None:
         """Load the pretrained encoder and put a new head on it.
 
+        A component that was trained and is given no encoder keeps its weights, and its head grows by the labels that
+        are new: so a loaded or sourced one is trained further.
+
         get_examples (Callable): Gives the training examples.
         nlp (Language | None): Not used; the signature is spaCy's.
-        labels (Sequence | None): The entity types; if None, those of all the examples.
+        labels (Sequence | None): The entity types; if None, those of all the examples. They come after those that
+            the component has already. This saves a look at all the examples and is no restriction, see `update`.
         encoder (str | None): A folder or a name on the hub. In a config it stands in
             `[initialize.components.NAME]`, so that it is only read before training. None with
             `multiner.SharedClassifier.v1`, which has the encoder of another component.
         revision (str | None): Branch, tag or commit on the hub.
-        RAISES: ValueError without encoder or labels; EncoderNotFound, EncoderNotUsable.
+        RAISES: ComponentError without encoder or labels; EncoderNotFound, EncoderNotUsable.
         """
         validate_get_examples(get_examples, "Multiner.initialize")
         shared = isinstance(self.shim, SharedShim)
         if shared and encoder is not None:
-            raise ValueError(
+            raise ComponentError(
                 f"The component '{self.name}' shares the encoder of another one, and cannot have '{encoder}' too. Take "
                 f"`encoder` out of [initialize.components.{self.name}]; it is `name` in [components.transformer.model]."
             )
-        if encoder is None and not shared:
-            raise ValueError(
+        if encoder is None and not shared and not self.shim.is_ready:
+            raise ComponentError(
                 f"The component '{self.name}' has no encoder to start from. Add to the config:\n\n"
-                f'[initialize.components.{self.name}]\nencoder = "xlm-roberta-base"\n\n'
-                "with a name on the Hugging Face hub or the path of a folder."
+                f"{self._encoder_lines}\n\nwith a name on the Hugging Face hub or the path of a folder."
             )
         found = labels if labels is not None else _entity_types(get_examples())
         for label in found:
             self.add_label(label)
         if not self.labels:
-            raise ValueError(
-                f"The component '{self.name}' has no labels: the training data holds no entity. Check it, or give "
-                f'labels = ["PER", ...] in [initialize.components.{self.name}].'
+            raise ComponentError(
+                f"The component '{self.name}' has no labels: the training data holds no entity. Check it, or add to "
+                f'the config:\n\n[initialize.components.{self.name}]\nlabels = ["PER", "LOC", "ORG"]'
             )
         if isinstance(self.shim, SharedShim):
-            self.shim.start_shared(self._tag_count)
-        elif encoder is not None:
-            self.shim.start(load_encoder(encoder, revision=revision), self._tag_count)
+            if not self.shim.is_ready:
+                self.shim.start_shared(self._tag_count)
+            return
+        if encoder is None:
+            return
+        try:
+            pretrained = load_encoder(encoder, revision=revision)
+        except EncoderNotFound as error:
+            raise EncoderNotFound(f"{error} Where the config has it:\n\n{self._encoder_lines}") from error
+        self.shim.start(pretrained, self._tag_count)
+
+    @property
+    def _encoder_lines(self) -> str:
+        return f'[initialize.components.{self.name}]\nencoder = "xlm-roberta-base"'
+
+    def _require_weights(self) -> None:
+        if not self.shim.is_ready:
+            raise ComponentError(
+                Errors.E109.format(name=self.name) + " It has no weights: train or load the pipeline first. To be "
+                f"trained it needs in the config:\n\n{self._encoder_lines}"
+            )
 
     def predict(self, docs: Iterable[Doc]) -> Predictions:
         """The entities of documents, which stay as they are.
 
         RETURNS: For each document its entities (first word, word after the last, label) and their confidences.
-        RAISES: ValueError if the component is neither trained nor loaded.
+        RAISES: ComponentError if the component is neither trained nor loaded.
         """
         docs = list(docs)
-        if not self.shim.is_ready:
-            raise ValueError(
-                Errors.E109.format(name=self.name) + " It has no weights: train or load the pipeline first."
-            )
+        self._require_weights()
         return [self._decode(doc, scores) for doc, scores in zip(docs, self.model.predict(docs), strict=True)]
 
     def _decode(self, doc: Doc, scores: Scores) -> tuple[list[tuple[int, int, str]], NDArray[np.float32]]:
         words = _words_of(doc)
         scores = scores[words]
+        if not self.cfg["overwrite_ents"]:
+            # There nothing but 'no entity' is possible, and the best legal tags around it are looked for.
+            scores[np.isin(doc.to_array("ENT_IOB")[words], (INSIDE, BEGIN)), 1:] = -np.inf
         spans = spans_of(best_legal_tags(scores), self.labels)
         places = [(int(words[start]), int(words[end - 1]) + 1, label) for start, end, label in spans]
-        return places, confidences(scores, spans, self.labels, self.cfg["temperature"])
+        sure = confidences(scores, spans, self.labels, self.cfg["temperature"])
+        enough = sure >= self.cfg["threshold"]
+        return [place for place, is_enough in zip(places, enough, strict=True) if is_enough], sure[enough]
 
     def calibrate(self, docs: Iterable[Doc], gold: Iterable[Doc]) -> float:
         """Fit the temperature of the confidences, so that of entities with confidence .8 eight in ten are right.
@@ -228,7 +285,9 @@ class Multiner(TrainablePipe):
         """Set entities and their confidences."""
         for doc, (places, scores) in zip(docs, predictions, strict=True):
             entities = [Span(doc, start, end, label=label) for start, end, label in places]
-            doc.set_ents(entities)
+            if self.cfg["overwrite_ents"]:
+                _forget_entities(doc)
+            doc.set_ents([*doc.ents, *entities], blocked=_blocked(doc))
             group = SpanGroup(doc, name=self.cfg["spans_key"], spans=entities, attrs={"scores": scores})
             doc.spans[self.cfg["spans_key"]] = group
 
@@ -242,24 +301,70 @@ class Multiner(TrainablePipe):
     ) -> dict[str, float]:
         """Learn from a batch of examples.
 
+        Entity types that are new become labels, as with spaCy's own `ner`: a sourced component, which `spacy train`
+        does not initialise, learns them too. Examples and words without annotation teach nothing.
+
         drop (float): The rate of dropout, in the encoder and before the head.
         sgd (Optimizer | None): Moves the weights at once if given; else `finish_update` does, gradients adding up.
         losses (dict | None): Where the mean cross-entropy of the batch is added, under the pipe's name.
-        RAISES: ValueError if the loss is not a number.
+        RAISES: ComponentError if the component has no weights, or if the loss is not a number.
         """
         losses = losses if losses is not None else {}
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, "Multiner.update")
-        if not any(len(example.predicted) for example in examples):
+        self._require_weights()
+        examples = [each for each in examples if len(each.predicted) and each.reference.has_annotation("ENT_IOB")]
+        if not examples:
             return losses
+        for label in _entity_types(examples):
+            self.add_label(label)
         self.shim.network.set_dropout(drop)
         docs = [example.predicted for example in examples]
         first_only = self.cfg["label_strategy"] == "first"
         scores, backprop = self.model.begin_update(docs if first_only else EveryPiece(docs))
         loss, gradients = self.get_loss(examples, scores)
         if np.isnan(loss):
-            raise ValueError(Errors.E910.format(name=self.name) + " Lower the learning rate.")
+            raise ComponentError(
+                Errors.E910.format(name=self.name) + " The weights have diverged, and training cannot go on from "
+                "them. Start again with a learning rate of about a third, in the config:\n\n"
+                "[training.optimizer.learn_rate]\npeak = 3e-5"
+            )
+        backprop(gradients)
+        if sgd is not None:
+            self.finish_update(sgd)
+        losses[self.name] += loss
+        return losses
+
+    def rehearse(
+        self,
+        examples: Iterable[Example],
+        *,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+        **config: Any,
+    ) -> dict[str, float]:
+        """Move the model back towards what it predicted when `nlp.resume_training` was called.
+
+        Only the labels of that time are compared, so those that were added since are free to be learnt. Annotation
+        is not looked at. Nothing happens where training was not resumed.
+
+        sgd (Optimizer | None): As in `update`.
+        losses (dict | None): Where the mean divergence of the batch's words from what was predicted then
+            (Kullback and Leibler 1951) is added, under the pipe's name: 0 if nothing has changed.
+        config: Not used; the signature is spaCy's.
+        """
+        losses = losses if losses is not None else {}
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, "Multiner.rehearse")
+        docs = [example.predicted for example in examples if len(example.predicted)]
+        if self._rehearsal_model is None or not docs:
+            return losses
+        wanted = self._rehearsal_model.predict(docs)
+        self.shim.network.set_dropout(0.0)
+        scores, backprop = self.model.begin_update(docs)
+        loss, gradients = _divergence(docs, scores, wanted)
         backprop(gradients)
         if sgd is not None:
             self.finish_update(sgd)
@@ -335,11 +440,16 @@ class Multiner(TrainablePipe):
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Write a folder with settings, vocabulary and, in `model/`, JSON and safetensors files."""
+        """Write a folder with labels, vocabulary and, in `model/`, JSON and safetensors files.
+
+        The settings stand in the pipeline's config, where `spacy.load(..., config=...)` can change them. Only those
+        that were changed in `cfg` since the config set them are written here too.
+        """
+        cfg = {key: value for key, value in self.cfg.items() if self._settings.get(key) != value}
         util.to_disk(
             path,
             {
-                "cfg": lambda file: srsly.write_json(file, self.cfg),
+                "cfg": lambda file: srsly.write_json(file, cfg),
                 "vocab": lambda folder: self.vocab.to_disk(folder, exclude=exclude),
                 "model": self.shim.to_disk,
             },
@@ -391,6 +501,39 @@ def calibrate_before_saving(corpus: str, limit: int) -> Callable[[Language], Lan
         return nlp
 
     return calibrate
+
+
+def _blocked(doc: Doc) -> list[Span]:
+    """The words that may not be in an entity."""
+    iob, types = doc.to_array(["ENT_IOB", "ENT_TYPE"]).T
+    return [doc[word : word + 1] for word in np.flatnonzero((iob == BEGIN) & (types == 0)).tolist()]
+
+
+def _forget_entities(doc: Doc) -> None:
+    # spaCy leaves the identity that a rule gave an entity on its words, also if another entity takes them.
+    for entity in doc.ents:
+        for word in entity:
+            word.ent_id = 0
+    doc.set_ents([])
+
+
+def _divergence(docs: Sequence[Doc], scores: Sequence[Scores], wanted: Sequence[Scores]) -> tuple[float, list[Scores]]:
+    """Mean divergence of predicted tags from wanted ones over all words but white space, and its gradient.
+
+    Tags that are not among the wanted ones are left out.
+    """
+    words = [np.flatnonzero(~doc.to_array("IS_SPACE").astype(bool)) for doc in docs]
+    count = max(sum(map(len, words)), 1)
+    loss = 0.0
+    gradients = []
+    for rows, scored, target in zip(words, scores, wanted, strict=True):
+        tags = target.shape[1]
+        expected, found = log_softmax(target[rows]), log_softmax(scored[rows, :tags])
+        loss += float((np.exp(expected) * (expected - found)).sum())
+        gradient = np.zeros_like(scored)
+        gradient[rows, :tags] = (np.exp(found) - np.exp(expected)) / count
+        gradients.append(gradient)
+    return loss / count, gradients
 
 
 def _entity_types(examples: Iterable[Example]) -> list[str]:
