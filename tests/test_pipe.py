@@ -5,12 +5,11 @@ import pytest
 import spacy
 import torch
 from spacy.language import Language
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import Adam
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
-from multiner.encoder import EncoderNotFound, EncoderNotUsable, load_encoder
 from multiner.model import ModelFilesError
 from multiner.optimizer import AdamW
 
@@ -29,28 +28,6 @@ def scores(doc: Doc) -> list[float]:
 
 def predict_scores(nlp: Language, words: list[str]) -> np.ndarray:
     return nlp.get_pipe("ner").model.predict([Doc(nlp.vocab, words=words)])[0]
-
-
-def test_no_label(tiny_encoder):
-    nlp = spacy.blank("en")
-    pipe = nlp.add_pipe("multiner")
-    examples = [Example(Doc(nlp.vocab, words=["a"]), Doc(nlp.vocab, words=["a"]))]
-    with pytest.raises(ValueError, match="has no labels: the training data holds no entity"):
-        pipe.initialize(lambda: examples, nlp=nlp, encoder=tiny_encoder)
-
-
-def test_no_encoder():
-    nlp = spacy.blank("en")
-    nlp.add_pipe("multiner", name="ner")
-    with pytest.raises(ValueError, match=r"\[initialize.components.ner\]\nencoder = "):
-        nlp.initialize(lambda: make_examples(nlp))
-
-
-def test_untrained_pipe_is_refused():
-    nlp = spacy.blank("en")
-    nlp.add_pipe("multiner", name="ner")
-    with pytest.raises(ValueError, match="It has no weights: train or load the pipeline first"):
-        nlp("Ada")
 
 
 def test_implicit_label(nlp):
@@ -176,20 +153,6 @@ def test_a_word_longer_than_the_encoder_breaks_nothing(trained):
     assert entities(doc)[:2] == [("Ada Lovelace", "PER"), ("London", "LOC")]
 
 
-def test_incomplete_data(tiny_encoder):
-    """Words without annotation are masked: they are not learnt as 'no entity'."""
-    nlp = spacy.blank("en")
-    pipe = nlp.add_pipe("multiner", name="ner")
-    partial = Doc(nlp.vocab, words=SENTENCES[0][0])
-    partial.set_ents([Span(partial, 0, 2, label="PER")], missing=[partial[2:5]])
-    example = Example(Doc(nlp.vocab, words=SENTENCES[0][0]), partial)
-    pipe.initialize(lambda: make_examples(nlp), nlp=nlp, encoder=tiny_encoder)
-    words = pipe.model.predict([example.predicted])
-    _, gradients = pipe.get_loss([example], words)
-    assert gradients[0][:2].any(axis=1).all()
-    assert not gradients[0][2:].any()
-
-
 def test_no_data(nlp):
     losses = nlp.get_pipe("ner").update([Example(Doc(nlp.vocab), Doc(nlp.vocab))])
     assert losses == {"ner": 0.0}
@@ -262,14 +225,6 @@ def test_scores_are_those_of_transformers(trained, tiny_encoder, tmp_path):
         word_ids = encoded.word_ids()
         firsts = [word_ids.index(word) for word in range(len(words))]
         np.testing.assert_allclose(predict_scores(trained, words), pieces[firsts], atol=1e-5)
-
-
-def test_an_encoder_that_is_nowhere_is_named_with_the_remedy(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(EncoderNotFound, match=r"'nobody/nothing' is not a folder here.*Give the path of a folder"):
-        load_encoder("nobody/nothing")
-    with pytest.raises(EncoderNotUsable, match="does not hold a usable encoder"):
-        load_encoder(str(tmp_path))
 
 
 def test_evaluate_and_pipe_labels(trained):

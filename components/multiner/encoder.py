@@ -169,11 +169,35 @@ def _told_plainly(name: str) -> Iterator[None]:
     except (OSError, ValueError) as error:
         if Path(name).is_dir():
             raise EncoderNotUsable(f"The folder '{name}' does not hold a usable encoder: {error}") from error
+        reason, remedy = _hub_reason(error)
         raise EncoderNotFound(
-            f"The encoder '{name}' is not a folder here, and it could not be had from the Hugging Face hub "
-            f"({type(error).__name__}). Give the path of a folder with config.json, weights and tokenizer.json, or "
-            "connect to the hub and check the name."
+            f"The encoder '{name}' is not a folder here, and it could not be had from the Hugging Face hub: {reason}. "
+            f"{remedy}, or give the path of a folder with config.json, weights and tokenizer.json."
         ) from error
+
+
+def _hub_reason(error: BaseException) -> tuple[str, str]:
+    """Why the hub did not give a model, and what to do about it."""
+    from huggingface_hub import errors
+
+    causes = [error]
+    while cause := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(cause)
+    # In this order, because the first is a kind of the third.
+    for kinds, reason, remedy in (
+        (errors.GatedRepoError, "it is only for those who were given access", "Ask for access and log in there"),
+        (errors.RevisionNotFoundError, "the model has no such revision", "Check `revision`"),
+        (errors.RepositoryNotFoundError, "it has no model of this name", "Check the name, log in if it is private"),
+        (errors.HFValidationError, "no model can have such a name there", "Check the name or the path"),
+        (
+            (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled),
+            "the hub cannot be reached from here, and no earlier download is kept",
+            "Connect this machine (and unset HF_HUB_OFFLINE)",
+        ),
+    ):
+        if any(isinstance(cause, kinds) for cause in causes):
+            return reason, remedy
+    return f"{type(error).__name__}: {error}", "Check the name"
 
 
 def _load_tokenizer(name: str, revision: str | None) -> tuple[Any, Any]:
