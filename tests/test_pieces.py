@@ -1,5 +1,7 @@
 """Words to pieces."""
 
+import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from spacy.strings import StringStore
 from tokenizers import Tokenizer
 
+from multiner.encoder import load_tokenizer
 from multiner.pieces import PieceCutter
 
 STRINGS = StringStore()
@@ -62,6 +65,42 @@ def test_a_long_word_keeps_its_first_pieces(tokenizer):
     whole = cut(PieceCutter(tokenizer, UNKNOWN, 10_000), ["unbelievably" * 50])[0]
     assert len(whole) > 20
     assert cut(PieceCutter(tokenizer, UNKNOWN, 20), ["unbelievably" * 50]) == [whole[:20]]
+
+
+@pytest.mark.parametrize("word", ["x" * 1_000_000, "unbelievably" * 80_000, "…" * 1_000_000, "a\u0301" * 500_000])
+def test_a_word_of_a_megabyte_takes_no_longer_than_its_first_pieces(tokenizer, word):
+    start = time.perf_counter()
+    pieces = cut(PieceCutter(tokenizer, UNKNOWN, 64), [word])[0]
+    assert time.perf_counter() - start < 0.5
+    assert pieces == cut(PieceCutter(tokenizer, UNKNOWN, 64), [word[:20_000]])[0]
+
+
+@pytest.mark.parametrize("word", ["<s>", "</s>", "<pad>", "a</s>b", "</s></s>", "＜/s＞"])
+def test_a_special_piece_written_in_a_text_is_text(tokenizer, word):
+    special = {0, 1, 2}
+    assert special & set(tokenizer.encode([word], is_pretokenized=True, add_special_tokens=False).ids)
+    pieces = cut(PieceCutter(tokenizer, UNKNOWN, 64), [word])[0]
+    assert pieces and not special & set(pieces)
+
+
+def test_the_lengths_that_a_tokenizer_was_made_with_do_not_count(tiny_encoder, tmp_path):
+    """Encoders for sentence vectors come with a tokenizer.json that cuts sentences off and fills them up."""
+    shutil.copytree(tiny_encoder, tmp_path / "encoder")
+    file = tmp_path / "encoder" / "tokenizer.json"
+    limited = Tokenizer.from_file(str(file))
+    limited.enable_truncation(4)
+    limited.enable_padding(pad_id=1, pad_token="<pad>")
+    limited.save(str(file))
+    words = ["unbelievably", "in", "Philadelphia"]
+    loaded, reading = load_tokenizer(str(tmp_path / "encoder"))
+    plain, expected = load_tokenizer(tiny_encoder)
+    assert (reading.prefix, reading.suffix) == (expected.prefix, expected.suffix)
+    assert cut(PieceCutter(loaded, UNKNOWN, 64), words) == cut(PieceCutter(plain, UNKNOWN, 64), words)
+
+
+def test_words_of_white_space_however_long_are_white_space_and_no_others(tokenizer):
+    words = [" " * 100_000, " " * 100_000 + "Ada", "\u3000", "\x1c"]
+    assert [bool(pieces) for pieces in cut(PieceCutter(tokenizer, UNKNOWN, 64), words)] == [False, True, False, False]
 
 
 def test_words_are_forgotten_rather_than_memory_filled(tokenizer, monkeypatch):

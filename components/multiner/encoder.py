@@ -213,6 +213,9 @@ def _load_tokenizer(name: str, revision: str | None) -> tuple[Any, Any]:
             f"The tokenizer of '{name}' ({type(tokenizer).__name__}) has no fast version (tokenizer.json), which is "
             "needed to cut words one by one. Take an encoder that has one."
         )
+    # A tokenizer may come with the lengths that a sentence was cut off at and filled up to when it was made.
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
     return tokenizer, config
 
 

@@ -128,6 +128,8 @@ class TaggerShim(Shim):
         self.description = encoder.describe()
         self._reading = encoder.reading
         self._capacity = min(int(self.cfg["window"]), encoder.reading.capacity)
+        # An encoder that reads less than `window` cannot have windows that share more than it reads.
+        self._overlap = min(int(self.cfg["overlap"]), (self._capacity - 1) // 2)
         self._cutter = PieceCutter(encoder.tokenizer, encoder.reading.unknown, max(self._capacity // LONGEST_WORD, 1))
         self._model = network.to(get_torch_default_device()).eval()
         self._optimizer = None
@@ -178,10 +180,7 @@ class TaggerShim(Shim):
         return (_piece_scores(scores, docs, pieces.counts) if every_piece else _split(scores, docs)), backprop
 
     def _cut(self, docs: Sequence[Doc]) -> Pieces:
-        return self._cutter(
-            [orth for doc in docs for orth in doc.to_array(ORTH).tolist()],
-            docs[0].vocab.strings.__getitem__ if docs else str,
-        )
+        return self._cutter([orth for doc in docs for orth in doc.to_array(ORTH).tolist()], _text_lookup(docs))
 
     def _batches(self, docs: Sequence[Doc], pieces: Pieces, every_piece: bool = False) -> Iterator[_Batch]:
         """Put documents into windows, and group these by length."""
@@ -192,7 +191,7 @@ class TaggerShim(Shim):
         first_word = 0
         for doc in docs:
             counts = pieces.counts[first_word : first_word + len(doc)]
-            for start, end, keep_start, keep_end in plan_windows(counts, self._capacity, int(self.cfg["overlap"])):
+            for start, end, keep_start, keep_end in plan_windows(counts, self._capacity, self._overlap):
                 kept = np.arange(first_word + keep_start, first_word + keep_end)
                 kept = kept[pieces.counts[kept] > 0]
                 if len(kept):
@@ -339,6 +338,15 @@ def _piece_scores(scores: Scores, docs: Sequence[Doc], counts: NDArray[np.int64]
         result.append(PieceScores(word_ids, scores[piece : piece + len(word_ids)]))
         word, piece = word + len(doc), piece + len(word_ids)
     return result
+
+
+def _text_lookup(docs: Sequence[Doc]) -> Callable[[int], str]:
+    """From a word's hash to its text, in the vocabularies of these documents; other pipelines may have made some."""
+    stores: list[Any] = list({id(doc.vocab): doc.vocab.strings for doc in docs}.values())
+    if len(stores) == 1:
+        lookup: Callable[[int], str] = stores[0].__getitem__
+        return lookup
+    return lambda orth: next(store[orth] for store in stores if orth in store)
 
 
 def _no_backprop(gradients: Sequence[Scores]) -> list[Doc]:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 REMEMBERED_WORDS = 500_000
+# No piece of the usual vocabularies is made of more characters (XLM-R's longest has 16).
+LONGEST_PIECE = 32
 
 
 class Pieces(NamedTuple):
@@ -29,6 +31,9 @@ class Pieces(NamedTuple):
 class PieceCutter:
     """Cuts words into pieces and remembers how.
 
+    What is written in a text is text: `</s>` there does not tell the encoder that the sentence ends, as it would
+    with the tokenizer alone.
+
     tokenizer (Tokenizer): The encoder's own.
     unknown (int): The piece for a word that the tokenizer turns into nothing.
     longest (int): A word of more pieces than this is represented by its first ones, so that it cannot push its
@@ -39,6 +44,8 @@ class PieceCutter:
         self.tokenizer = tokenizer
         self.unknown = unknown
         self.longest = longest
+        added = tokenizer.get_added_tokens_decoder()
+        self._special = {piece for piece, token in added.items() if token.special} - {unknown}
         self._cuts: dict[int, tuple[int, ...]] = {}
 
     def __call__(self, orths: Sequence[int], text_of: Callable[[int], str]) -> Pieces:
@@ -63,12 +70,21 @@ class PieceCutter:
 
     def _learn(self, cuts: dict[int, tuple[int, ...]], orths: list[int], text_of: Callable[[int], str]) -> None:
         texts = [text_of(orth) for orth in orths]
-        # Cut as one-word sentences; a word stays one even if the tokenizer's own splitting finds blanks in it.
-        encodings = self.tokenizer.encode_batch(
-            [[text] for text in texts], is_pretokenized=True, add_special_tokens=False
-        )
-        for orth, text, encoding in zip(orths, texts, encodings, strict=True):
+        # Of a word that is a whole file in base64 only the start is looked at: its first pieces are all it keeps.
+        starts = [text[: self.longest * LONGEST_PIECE] for text in texts]
+        found = self._encode([[start] for start in starts])
+        for orth, text, start, ids in zip(orths, texts, starts, found, strict=True):
             if text.isspace():
                 cuts[orth] = ()
             else:
-                cuts[orth] = tuple(encoding.ids[: self.longest]) or (self.unknown,)
+                plain = ids if self._special.isdisjoint(ids) else self._spell(start)
+                cuts[orth] = tuple(plain[: self.longest]) or (self.unknown,)
+
+    def _encode(self, words: list[list[str]]) -> list[list[int]]:
+        """Cut as sentences, of one word each: it stays one even if the tokenizer's own splitting finds blanks in it."""
+        encodings = self.tokenizer.encode_batch(words, is_pretokenized=True, add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
+
+    def _spell(self, text: str) -> list[int]:
+        """The pieces of each character by itself, among which no special piece can be found."""
+        return [self.unknown if piece in self._special else piece for piece in self._encode([list(text)])[0]]
