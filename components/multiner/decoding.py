@@ -13,6 +13,8 @@ from .tags import Span, legal_transitions
 
 Floats = NDArray[np.floating]
 Integers = NDArray[np.int64]
+# Probabilities of so many entities are held at once, so that a long document takes no more memory than a short one.
+SPANS_AT_ONCE = 1000
 
 
 def log_softmax(scores: Floats) -> Floats:
@@ -29,7 +31,7 @@ def best_legal_tags(scores: Floats) -> Integers:
     RETURNS: Array (words,) of tag numbers.
     """
     tags = scores.argmax(axis=1) if len(scores) else np.zeros(0, np.int64)
-    return tags if is_legal(tags) else viterbi(log_softmax(scores))
+    return tags if is_legal(tags) else viterbi(scores)
 
 
 def is_legal(tags: Integers) -> bool:
@@ -42,20 +44,23 @@ def is_legal(tags: Integers) -> bool:
     return bool(np.all(~inside | continues))
 
 
-def viterbi(log_probabilities: Floats) -> Integers:
-    """The legal sequence with the greatest sum of log probabilities (Viterbi 1967; Forney 1973).
+def viterbi(scores: Floats) -> Integers:
+    """The legal sequence with the greatest sum of scores (Viterbi 1967; Forney 1973).
 
-    log_probabilities (array (words, tags)): At least one word.
+    That is the most probable one too: a word's log probabilities are its scores less a number that is the same for
+    all its tags.
+
+    scores (array (words, tags)): At least one word.
     """
-    words, count = log_probabilities.shape
+    words, count = scores.shape
     may_start, may_follow = legal_transitions(count)
     allowed = np.where(may_follow, 0.0, -np.inf)
-    best = np.where(may_start, log_probabilities[0], -np.inf)
-    came_from = np.zeros((words, count), np.int64)
+    best = np.where(may_start, scores[0].astype(np.float64), -np.inf)
+    came_from = np.zeros((words, count), np.min_scalar_type(count))
     for word in range(1, words):
         paths = best[:, None] + allowed
         came_from[word] = paths.argmax(axis=0)
-        best = paths.max(axis=0) + log_probabilities[word]
+        best = paths.max(axis=0) + scores[word]
     tags = np.zeros(words, np.int64)
     tags[-1] = best.argmax()
     for word in range(words - 1, 0, -1):
@@ -89,12 +94,18 @@ def confidences(
     """
     if not spans:
         return np.zeros(0, np.float32)
-    log_probabilities = log_softmax(scores.astype(np.float64) / temperature)
     result = np.empty(len(spans))
-    for number, (start, end, label) in enumerate(spans):
-        begin = 2 * labels.index(label) + 1
-        total = log_probabilities[start, begin] + log_probabilities[start + 1 : end, begin + 1].sum()
-        if end < len(log_probabilities):
-            total += np.log1p(-min(np.exp(log_probabilities[end, begin + 1]), 1 - 1e-12))
-        result[number] = np.exp(total)
+    for first in range(0, len(spans), SPANS_AT_ONCE):
+        some = spans[first : first + SPANS_AT_ONCE]
+        # Only the words of entities and the one after each: most words of most texts are neither.
+        rows = np.unique(np.concatenate([np.arange(start, min(end + 1, len(scores))) for start, end, _ in some]))
+        log_probabilities = log_softmax(scores[rows].astype(np.float64) / temperature)
+        for number, (start, end, label) in enumerate(some, first):
+            begin = 2 * labels.index(label) + 1
+            row = int(np.searchsorted(rows, start))
+            after = row + end - start
+            total = log_probabilities[row, begin] + log_probabilities[row + 1 : after, begin + 1].sum()
+            if end < len(scores):
+                total += np.log1p(-min(np.exp(log_probabilities[after, begin + 1]), 1 - 1e-12))
+            result[number] = np.exp(total)
     return result.astype(np.float32)

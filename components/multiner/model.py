@@ -23,12 +23,14 @@ from .network import WordTagger
 from .optimizer import AdamW, step_adamw
 from .pieces import PieceCutter, Pieces
 from .precision import Precision, arithmetic, number_format
-from .windows import batches_by_pieces, plan_windows
+from .windows import Window, batches_by_pieces, plan_windows
 
 Scores = NDArray[np.float32]
 Backprop = Callable[[Sequence[Scores]], list[Doc]]
 # A word may take up at most this share of a window, so that it always has neighbours in view.
 LONGEST_WORD = 4
+# Words whose pieces and windows are held at once. Long windows go with long ones among so many.
+WORDS_AT_ONCE = 20_000
 WEIGHTS_FILE = "weights.safetensors"
 DESCRIPTION_FILES = ("config.json", "reading.json", "tokenizer.json")
 ENCODER_PREFIX = "encoder."
@@ -149,7 +151,7 @@ class TaggerShim(Shim):
 
     def _predict(self, network: WordTagger, docs: Sequence[Doc]) -> list[Scores]:
         scores = np.zeros((sum(map(len, docs)), network.head.out_features), np.float32)
-        batches = self._batches(docs, self._cut(docs))
+        batches = self._batches(docs)
         with torch.inference_mode(), arithmetic(number_format(self.cfg["precision"], self.device), self.device):
             for batch in batches:
                 scores[batch.rows] = network(batch.ids, batch.mask, batch.firsts).cpu().numpy()
@@ -157,15 +159,15 @@ class TaggerShim(Shim):
 
     def _train(self, network: WordTagger, docs: Sequence[Doc]) -> tuple[list[Scores] | list[PieceScores], Backprop]:
         network.train()
-        pieces = self._cut(docs)
-        every_piece = isinstance(docs, EveryPiece)
-        batches = list(self._batches(docs, pieces, every_piece))
+        # How many rows each word has to be scored in: one, or one for each piece.
+        counts = self._cut(docs).counts if isinstance(docs, EveryPiece) else np.ones(sum(map(len, docs)), np.int64)
+        piece_rows = np.cumsum(counts) - counts if isinstance(docs, EveryPiece) else None
+        batches = list(self._batches(docs, piece_rows))
         for batch in batches:
             network.embedding.meet(batch.ids)
         with arithmetic(number_format(self.cfg["precision"], self.device), self.device):
             outputs = [network(batch.ids, batch.mask, batch.firsts) for batch in batches]
-        rows = len(pieces.ids) if every_piece else len(pieces.counts)
-        scores = np.zeros((rows, network.head.out_features), np.float32)
+        scores = np.zeros((int(counts.sum()), network.head.out_features), np.float32)
         for batch, output in zip(batches, outputs, strict=True):
             scores[batch.rows] = output.detach().cpu().numpy()
 
@@ -177,44 +179,91 @@ class TaggerShim(Shim):
                 )
             return []
 
-        return (_piece_scores(scores, docs, pieces.counts) if every_piece else _split(scores, docs)), backprop
+        return (_split(scores, docs) if piece_rows is None else _piece_scores(scores, docs, counts)), backprop
 
     def _cut(self, docs: Sequence[Doc]) -> Pieces:
         return self._cutter([orth for doc in docs for orth in doc.to_array(ORTH).tolist()], _text_lookup(docs))
 
-    def _batches(self, docs: Sequence[Doc], pieces: Pieces, every_piece: bool = False) -> Iterator[_Batch]:
-        """Put documents into windows, and group these by length."""
+    def _batches(self, docs: Sequence[Doc], piece_rows: NDArray[np.int64] | None = None) -> Iterator[_Batch]:
+        """Cut documents into pieces and windows, and group these by length.
+
+        piece_rows (array (words,)): If every piece is to be scored, the row of the first piece of each word.
+
+        That is done in turns of about `WORDS_AT_ONCE` words, wherever documents begin and end, so that what is held
+        does not grow with them.
+        """
+        begins = np.cumsum([0, *map(len, docs)])
+        first = keep_start = 0
+        turn = WORDS_AT_ONCE
+        while first < begins[-1]:
+            last = min(first + turn, int(begins[-1]))
+            pieces, windows, next_first, keep_start = self._windows(docs, begins, first, last, keep_start)
+            if next_first == first:
+                turn *= 2  # all of it is the start of one window, as long white space without pieces is
+            else:
+                yield from self._fill(pieces, windows, first, piece_rows)
+            first = next_first
+
+    def _windows(
+        self, docs: Sequence[Doc], begins: NDArray[np.int64], first: int, last: int, keep_start: int
+    ) -> tuple[Pieces, list[Window], int, int]:
+        """The pieces and windows of one turn.
+
+        begins (array (docs + 1,)): How many words come before each document.
+        first, last (int): The words of this turn, counted through all documents.
+        keep_start (int): The first of them that has no scores yet, counted from `first`.
+        RETURNS: Pieces; windows in words counted from `first`; and `first` and `keep_start` of the next turn.
+        """
+        numbers = range(int(np.searchsorted(begins, first, "right")) - 1, int(np.searchsorted(begins, last, "left")))
+        orths = [docs[number].to_array(ORTH) for number in numbers]
+        orths[-1] = orths[-1][: last - begins[numbers[-1]]]
+        orths[0] = orths[0][first - begins[numbers[0]] :]
+        pieces = self._cutter(np.concatenate(orths).tolist(), _text_lookup(docs))
+        windows: list[Window] = []
+        done = 0
+        for number, words in zip(numbers, orths, strict=True):
+            counts = pieces.counts[done : done + len(words)]
+            planned = plan_windows(counts, self._capacity, self._overlap, keep_start)
+            keep_start = 0
+            if last < begins[number + 1]:
+                unfinished = planned.pop()
+                last = first + done + unfinished.start
+                keep_start = unfinished.keep_start - unfinished.start
+            windows.extend(Window(*(done + word for word in window)) for window in planned)
+            done += len(words)
+        return pieces, windows, last, keep_start
+
+    def _fill(
+        self, pieces: Pieces, windows: list[Window], first: int, piece_rows: NDArray[np.int64] | None
+    ) -> Iterator[_Batch]:
+        """Put windows into batches; `first` is added to the numbers of their words."""
         reading = self._reading
         starts = np.cumsum(pieces.counts) - pieces.counts
-        row_starts = np.arange(len(pieces.ids)) if every_piece else starts  # the piece that each row scores
-        windows: list[tuple[int, int, NDArray[np.int64]]] = []  # first piece, number of pieces, kept rows
-        first_word = 0
-        for doc in docs:
-            counts = pieces.counts[first_word : first_word + len(doc)]
-            for start, end, keep_start, keep_end in plan_windows(counts, self._capacity, self._overlap):
-                kept = np.arange(first_word + keep_start, first_word + keep_end)
-                kept = kept[pieces.counts[kept] > 0]
-                if len(kept):
-                    if every_piece:
-                        kept = np.arange(starts[kept[0]], starts[kept[-1]] + pieces.counts[kept[-1]])
-                    first_piece = int(starts[first_word + start])
-                    windows.append((first_piece, int(counts[start:end].sum()), kept))
-            first_word += len(doc)
-        before, special = len(reading.prefix), len(reading.prefix) + len(reading.suffix)
+        ends = starts + pieces.counts
+        windows = [window for window in windows if pieces.counts[window.keep_start : window.keep_end].any()]
+        lengths = [int(ends[window.end - 1] - starts[window.start]) for window in windows]
         budget = int(self.cfg["batch_pieces"])
-        for members in batches_by_pieces([length + special for _, length, _ in windows], budget):
-            longest = max(windows[member][1] for member in members) + special
+        before, special = len(reading.prefix), len(reading.prefix) + len(reading.suffix)
+        for members in batches_by_pieces([length + special for length in lengths], budget):
+            longest = max(lengths[member] for member in members) + special
             ids = np.full((len(members), longest), reading.pad, np.int64)
             mask = np.zeros((len(members), longest), np.int64)
             firsts, rows = [], []
             for row, member in enumerate(members):
-                first_piece, length, kept = windows[member]
+                window, length = windows[member], lengths[member]
+                first_piece = starts[window.start]
+                kept = window.keep_start + np.flatnonzero(pieces.counts[window.keep_start : window.keep_end])
                 ids[row, :before] = reading.prefix
                 ids[row, before : before + length] = pieces.ids[first_piece : first_piece + length]
                 ids[row, before + length : length + special] = reading.suffix
                 mask[row, : length + special] = 1
-                firsts.append(row_starts[kept] - first_piece + before + row * longest)
-                rows.append(kept)
+                if piece_rows is None:
+                    scored, own_rows = starts[kept], first + kept
+                else:
+                    scored = np.arange(starts[kept[0]], ends[kept[-1]])
+                    own_rows = piece_rows[first + kept[0]] + scored - scored[0]
+                firsts.append(scored - first_piece + before + row * longest)
+                rows.append(own_rows)
             yield _Batch(
                 torch.from_numpy(ids).to(self.device),
                 torch.from_numpy(mask).to(self.device),

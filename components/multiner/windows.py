@@ -25,24 +25,28 @@ class Window(NamedTuple):
     keep_end: int
 
 
-def plan_windows(counts: NDArray[np.int64], capacity: int, overlap: int) -> list[Window]:
+def plan_windows(counts: NDArray[np.int64], capacity: int, overlap: int, keep_start: int = 0) -> list[Window]:
     """Cover a document with windows.
+
+    A plan can be made in parts: the last window of a part that the document goes on after is dropped, and the next
+    part begins where that window began. So the windows of a document do not depend on how it was parted.
 
     counts (array (words,)): Pieces of each word; none may have more than `capacity`.
     capacity (int): The most pieces of a window, special pieces not counted.
     overlap (int): About how many pieces two neighbouring windows share; less than half of `capacity`.
-    RETURNS: Windows whose kept parts follow each other from the first word to the last. None for no words.
+    keep_start (int): The words before this one are only read: a part before has their scores.
+    RETURNS: Windows whose kept parts follow each other from `keep_start` to the last word. None for no words.
     """
     words = len(counts)
     if words == 0:
         return []
     ends = np.cumsum(counts)
     if ends[-1] <= capacity:
-        return [Window(0, words, 0, words)]
+        return [Window(0, words, keep_start, words)]
     starts = ends - counts  # pieces before each word
     centers = (starts + ends) / 2
     windows: list[Window] = []
-    start = keep_start = 0
+    start = 0
     while True:
         end = int(np.searchsorted(ends, starts[start] + capacity, side="right"))
         if end == words:
