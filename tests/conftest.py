@@ -12,6 +12,12 @@ from thinc.api import fix_random_seed
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from multiner.shared import SharedClassifier
+
+# Entry points are those of the version that was installed, which may be older than this one is.
+if not spacy.registry.has("architectures", "multiner.SharedClassifier.v1"):
+    spacy.registry.architectures.register("multiner.SharedClassifier.v1", func=SharedClassifier)
+
 PROJECT = Path(__file__).parent.parent
 SHARED_DATA = PROJECT.parent / "shared" / "data"
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]

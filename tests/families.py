@@ -67,13 +67,17 @@ def wordpiece() -> Tokenizer:
     return tokenizer
 
 
-def unigram(special: list[str], begin: str, end: str) -> Tokenizer:
-    """As XLM-R's, CamemBERT's, DeBERTa's and ALBERT's, all of SentencePiece."""
+METASPACE = pre_tokenizers.Metaspace(prepend_scheme="always")
+WORDS_THEN_METASPACE = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), METASPACE])
+
+
+def unigram(
+    special: list[str], begin: str, end: str, pre_tokenizer: pre_tokenizers.PreTokenizer = METASPACE
+) -> Tokenizer:
+    """Of SentencePiece, as DeBERTa's and ALBERT's, or XLM-R's and CamemBERT's, whose words are parted before."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(" {2,}", " ")])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="always")]
-    )
+    tokenizer.pre_tokenizer = pre_tokenizer
     unknown = next(token for token in special if "unk" in token.lower())
     trainer = trainers.UnigramTrainer(vocab_size=120, special_tokens=special, unk_token=unknown, show_progress=False)
     tokenizer.train_from_iterator(TEXT * 3, trainer)
@@ -113,7 +117,9 @@ def roberta_tokenizer() -> PreTrainedTokenizerFast:
 def modernbert_tokenizer() -> PreTrainedTokenizerFast:
     names = ["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"]
     return PreTrainedTokenizerFast(
-        tokenizer_object=byte_level(BRACKETS, "[CLS]", "[SEP]"), **dict(zip(names, BRACKETS, strict=True))
+        tokenizer_object=byte_level(BRACKETS, "[CLS]", "[SEP]"),
+        model_input_names=["input_ids", "attention_mask"],
+        **dict(zip(names, BRACKETS, strict=True)),
     )
 
 
@@ -151,14 +157,17 @@ FAMILIES = {
     "roberta": Family(lambda **ids: RobertaConfig(**SIZES, type_vocab_size=1, **ids), roberta_tokenizer, "roberta"),
     "xlm-roberta": Family(
         lambda **ids: XLMRobertaConfig(**SIZES, type_vocab_size=1, **ids),
-        lambda: XLMRobertaTokenizerFast(tokenizer_object=unigram(ANGLES, "<s>", "</s>")),
+        lambda: XLMRobertaTokenizerFast(tokenizer_object=unigram(ANGLES, "<s>", "</s>", WORDS_THEN_METASPACE)),
         "roberta",
     ),
     "camembert": Family(
         lambda **ids: CamembertConfig(**SIZES, type_vocab_size=1, **ids),
         lambda: CamembertTokenizerFast(
             tokenizer_object=unigram(
-                ["<s>NOTUSED", "<pad>", "</s>NOTUSED", "<unk>", "<s>", "</s>", "<mask>"], "<s>", "</s>"
+                ["<s>NOTUSED", "<pad>", "</s>NOTUSED", "<unk>", "<s>", "</s>", "<mask>"],
+                "<s>",
+                "</s>",
+                WORDS_THEN_METASPACE,
             )
         ),
         "roberta",
