@@ -314,8 +314,10 @@ class Multiner(TrainablePipe):
         examples = list(examples)
         validate_examples(examples, "Multiner.update")
         self._require_weights()
-        examples = [each for each in examples if len(each.predicted) and each.reference.has_annotation("ENT_IOB")]
-        if not examples:
+        if not isinstance(self.shim, SharedShim):
+            # A shared encoder has read all of them, and expects gradients for all that it has read.
+            examples = [each for each in examples if each.reference.has_annotation("ENT_IOB")]
+        if not any(len(each.predicted) for each in examples):
             return losses
         for label in _entity_types(examples):
             self.add_label(label)
