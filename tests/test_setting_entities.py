@@ -147,7 +147,8 @@ def test_the_threshold_is_between_0_and_1(wrong):
 def test_settings_are_changed_where_a_pipeline_is_loaded_and_survive_saving(saved, tmp_path):
     nlp = spacy.load(saved, config={"components.ner.threshold": 1.0, "components.ner.spans_key": "found"})
     nlp.to_disk(tmp_path / "config")
-    assert json.loads((tmp_path / "config" / "ner" / "cfg").read_text()) == {"labels": ["LOC", "ORG", "PER"]}
+    written = json.loads((tmp_path / "config" / "ner" / "cfg").read_text())
+    assert written == {"labels": ["LOC", "ORG", "PER"], "temperature": 1.0}
     # `spacy find-threshold` and its users change `cfg` instead; that is kept too.
     other = spacy.load(saved)
     other.get_pipe("ner").cfg |= {"threshold": 1.0, "spans_key": "found"}

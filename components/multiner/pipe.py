@@ -248,11 +248,11 @@ class Multiner(TrainablePipe):
         return [self._decode(doc, scores) for doc, scores in zip(docs, self.model.predict(docs), strict=True)]
 
     def _decode(self, doc: Doc, scores: Scores) -> tuple[list[tuple[int, int, str]], NDArray[np.float32]]:
-        words = _words_of(doc)
+        taken = np.isin(doc.to_array("ENT_IOB"), (INSIDE, BEGIN)) & (not self.cfg["overwrite_ents"])
+        words = np.flatnonzero(_is_visible(doc) | taken)
         scores = scores[words]
-        if not self.cfg["overwrite_ents"]:
-            # There nothing but 'no entity' is possible, and the best legal tags around it are looked for.
-            scores[np.isin(doc.to_array("ENT_IOB")[words], (INSIDE, BEGIN)), 1:] = -np.inf
+        # There nothing but 'no entity' is possible, and the best legal tags around it are looked for.
+        scores[taken[words], 1:] = -np.inf
         spans = spans_of(best_legal_tags(scores), self.labels)
         places = [(int(words[start]), int(words[end - 1]) + 1, label) for start, end, label in spans]
         sure = confidences(scores, spans, self.labels, self.cfg["temperature"])
@@ -276,7 +276,7 @@ class Multiner(TrainablePipe):
         docs, gold = list(docs), list(gold)
         scores, spans = [], []
         for doc, reference, scored in zip(docs, gold, self.model.predict(docs), strict=True):
-            words = _words_of(doc)
+            words = np.flatnonzero(_is_visible(doc))
             scores.append(scored[words])
             spans.append([_without_white_space(entity, words) for entity in reference.ents])
         return compare(scores, spans, self.labels)
@@ -412,7 +412,7 @@ class Multiner(TrainablePipe):
             begin = 2 * index + 1
             numbers |= {f"B-{label}": begin, f"U-{label}": begin, f"I-{label}": begin + 1, f"L-{label}": begin + 1}
         tags = np.array([numbers.get(tag, IGNORED) for tag in example.get_aligned_ner()], np.int64)
-        tags[example.predicted.to_array("IS_SPACE").astype(bool)] = IGNORED
+        tags[~_is_visible(example.predicted)] = IGNORED
         return tags
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
@@ -472,9 +472,10 @@ class Multiner(TrainablePipe):
         return self
 
 
-def _words_of(doc: Doc) -> NDArray[np.int64]:
-    """The words of a document without white space, which neither starts, ends nor interrupts an entity."""
-    return np.flatnonzero(~doc.to_array("IS_SPACE").astype(bool))
+def _is_visible(doc: Doc) -> NDArray[np.bool_]:
+    """Which words are no white space: that neither starts, ends nor interrupts an entity."""
+    visible: NDArray[np.bool_] = doc.to_array("IS_SPACE") == 0
+    return visible
 
 
 def _without_white_space(entity: Span, words: NDArray[np.int64]) -> WordSpan:
@@ -524,7 +525,7 @@ def _divergence(docs: Sequence[Doc], scores: Sequence[Scores], wanted: Sequence[
 
     Tags that are not among the wanted ones are left out.
     """
-    words = [np.flatnonzero(~doc.to_array("IS_SPACE").astype(bool)) for doc in docs]
+    words = [np.flatnonzero(_is_visible(doc)) for doc in docs]
     count = max(sum(map(len, words)), 1)
     loss = 0.0
     gradients = []
