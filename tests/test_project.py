@@ -35,6 +35,7 @@ NOT_FOR_TRAINING = {
     "errors",
     "evaluation",
     "files",
+    "manifest",
     "packaging",
     "pictures",
     "progress",

@@ -128,7 +128,7 @@ def test_overfitting_IO(learnt, tmp_path):
         assert len(sure) == len(entities) and all(0.5 < score <= 1 for score in sure)
     learnt.to_disk(tmp_path)
     files = {path.name for path in (tmp_path / "ner").rglob("*") if path.is_file()}
-    assert files == {"cfg", "weights.safetensors"}
+    assert files == {"cfg", "manifest.json", "weights.safetensors"}
     from_bytes = spacy.util.load_model_from_config(learnt.config)
     from_bytes.from_bytes(learnt.to_bytes())
     for again in (spacy.load(tmp_path), from_bytes):

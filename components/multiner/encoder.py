@@ -6,7 +6,7 @@ that came with a model is run, and restoring never touches the network.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +19,10 @@ from torch import nn
 from .errors import UserError
 from .files import new_folder
 
+# No encoder has more layers, and no number in a configuration is greater, than these: they bound what a damaged or
+# hostile file can have computed or allocated before it is found not to fit its weights.
+MOST_LAYERS = 1000
+GREATEST_NUMBER = 1 << 21
 ATTENTION_DROPOUT_NAMES = ("attention_probs_dropout_prob", "attention_dropout")
 # Types that count positions from the one after the padding's id on, so that fewer pieces fit than there are positions.
 POSITIONS_AFTER_PAD = {
@@ -69,7 +73,7 @@ class Encoder:
     def describe(self) -> dict[str, str]:
         """Everything but the weights, as file names with their contents."""
         return {
-            "config.json": json.dumps(self.config, indent=2, sort_keys=True),
+            "config.json": json.dumps(_without_code(self.config), indent=2, sort_keys=True),
             "reading.json": json.dumps(asdict(self.reading), indent=2),
             "tokenizer.json": self.tokenizer.to_str(),
         }
@@ -114,24 +118,104 @@ def load_tokenizer(name: str, *, revision: str | None = None) -> tuple[Tokenizer
 def restore_encoder(description: dict[str, str], weights: dict[str, torch.Tensor]) -> Encoder:
     """Make an encoder from what `Encoder.describe` gave and from its module's weights.
 
-    RAISES: EncoderNotUsable when the weights do not fit the configuration.
+    Nothing of the size that the configuration asks for is allocated before it is known to be that of the weights.
+
+    RAISES: EncoderNotUsable when they do not fit each other, or the description cannot be read.
     """
+    settings = _read_settings(description["config.json"])
+    make = _module_maker(settings)
+    with torch.device("meta"):
+        outline = make()
+    _check_weights(outline, weights)
+    tokenizer = _read_tokenizer(description["tokenizer.json"], outline)
+    reading = _read_reading(description["reading.json"], outline)
+    with _uninitialised_weights():
+        module = make()
+    module.load_state_dict(weights, assign=True)
+    return Encoder(module.eval(), settings, tokenizer, reading)
+
+
+def _without_code(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration that does not ask for code which came with the model."""
+    return {key: value for key, value in config.items() if key != "auto_map"}
+
+
+def _read_settings(text: str) -> dict[str, Any]:
+    try:
+        settings = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise EncoderNotUsable(f"config.json is no JSON: {error}") from error
+    if not isinstance(settings, dict) or not isinstance(settings.get("model_type"), str):
+        raise EncoderNotUsable("config.json does not say which `model_type` the encoder is.")
+    if "auto_map" in settings:
+        raise EncoderNotUsable("config.json asks for code to be run that came with the model (`auto_map`); none is.")
+    for key, value in settings.items():
+        most = MOST_LAYERS if "layer" in key else GREATEST_NUMBER
+        if isinstance(value, int) and abs(value) > most:
+            raise EncoderNotUsable(f"config.json has {key} = {value}; no encoder has more than {most}.")
+    return settings
+
+
+def _module_maker(settings: dict[str, Any]) -> Callable[[], nn.Module]:
+    """What makes the module of a configuration."""
     from transformers import AutoConfig, AutoModel
 
-    settings = json.loads(description["config.json"])
-    reading = json.loads(description["reading.json"])
-    config = AutoConfig.for_model(**settings)
-    attention = _use_fused_attention(config)
-    with _uninitialised_weights():
-        module = AutoModel.from_config(config, torch_dtype=torch.float32, trust_remote_code=False, **attention)
-    _drop_pooler(module)
+    def make() -> nn.Module:
+        try:
+            config = AutoConfig.for_model(**settings)
+            module: nn.Module = AutoModel.from_config(
+                config, torch_dtype=torch.float32, trust_remote_code=False, **_use_fused_attention(config)
+            )
+        except Exception as error:  # whatever the code of an encoder makes of settings that it cannot use
+            raise EncoderNotUsable(f"config.json describes no encoder that can be made here: {error}") from error
+        _drop_pooler(module)
+        return module
+
+    return make
+
+
+def _check_weights(outline: nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    expected = {name: tuple(tensor.shape) for name, tensor in outline.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    unlike = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if unlike:
+        name = unlike[0]
+        raise EncoderNotUsable(
+            f"The weights do not fit the encoder's config.json: {len(unlike)} tensors are unlike, the first is {name}, "
+            f"{found.get(name, 'missing')} in the weights and {expected.get(name, 'missing')} by config.json."
+        )
+
+
+def _rows(module: nn.Module) -> int:
+    """For how many pieces an encoder has a vector."""
+    return len(module.get_input_embeddings().weight)  # type: ignore[operator]
+
+
+def _read_tokenizer(text: str, module: nn.Module) -> Tokenizer:
     try:
-        module.load_state_dict(weights, assign=True)
-    except RuntimeError as error:
-        raise EncoderNotUsable(f"The weights do not fit the encoder's config.json: {error}") from error
-    tokenizer = Tokenizer.from_str(description["tokenizer.json"])
-    reading["prefix"], reading["suffix"] = tuple(reading["prefix"]), tuple(reading["suffix"])
-    return Encoder(module.eval(), settings, tokenizer, Reading(**reading))
+        tokenizer = Tokenizer.from_str(text)
+    except Exception as error:  # tokenizers raises nothing more special
+        raise EncoderNotUsable(f"tokenizer.json describes no tokenizer: {error}") from error
+    if tokenizer.get_vocab_size() > _rows(module):
+        raise EncoderNotUsable(
+            f"tokenizer.json has {tokenizer.get_vocab_size()} pieces, and the encoder vectors for {_rows(module)}: it "
+            "is the tokenizer of another encoder."
+        )
+    return tokenizer
+
+
+def _read_reading(text: str, module: nn.Module) -> Reading:
+    try:
+        content = json.loads(text)
+        reading = Reading(**{**content, "prefix": tuple(content["prefix"]), "suffix": tuple(content["suffix"])})
+        pieces = [*reading.prefix, *reading.suffix, reading.pad, reading.unknown]
+        sound = all(isinstance(piece, int) and 0 <= piece < _rows(module) for piece in pieces)
+        sound = sound and isinstance(reading.capacity, int) and 0 < reading.capacity <= GREATEST_NUMBER
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise EncoderNotUsable(f"reading.json is damaged: {error}") from error
+    if not sound:
+        raise EncoderNotUsable("reading.json is damaged: it names pieces or a capacity that this encoder cannot have.")
+    return reading
 
 
 def fetch_encoder(name: str, folder: Path, *, revision: str | None = None) -> None:

@@ -84,6 +84,49 @@ def new_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
+@contextmanager
+def swapped_folder(path: Path) -> Iterator[Path]:
+    """Like `new_folder`, but whoever is killed at any moment leaves the old folder or the new one to be read.
+
+    For the moment between two renamings the folder does not stand at `path`: read it where `whole_folder` says.
+    Names are the same each time, so what was left behind goes with the next saving.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished, previous = _unfinished(path), _previous(path)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    try:
+        yield unfinished
+        if path.exists():
+            shutil.rmtree(previous, ignore_errors=True)
+            path.rename(previous)
+        unfinished.rename(path)
+        shutil.rmtree(previous, ignore_errors=True)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def keep(old: Path, new: Path) -> None:
+    """Have a file or folder, if it is there, in another place too."""
+    if old.is_dir():
+        shutil.copytree(old, new)
+    elif old.exists():
+        shutil.copy2(old, new)
+
+
+def whole_folder(path: Path) -> Path:
+    """Where the folder is that `swapped_folder` wrote, or the one before if that was killed."""
+    return _previous(path) if not path.exists() and _previous(path).is_dir() else path
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f".{path.name}.unfinished")
+
+
+def _previous(path: Path) -> Path:
+    return path.with_name(f".{path.name}.previous")
+
+
 def _put(made: Path, path: Path) -> None:
     """Give a finished file or folder its name; what had the name goes only when the new one stands there."""
     if path.is_dir():

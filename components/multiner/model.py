@@ -16,9 +16,9 @@ from thinc.api import Model, Optimizer, get_torch_default_device, torch2xp, xp2t
 from thinc.shims import Shim
 from thinc.types import FloatsXd
 
-from .encoder import Encoder, restore_encoder
-from .errors import UserError
+from .encoder import Encoder, EncoderNotUsable, restore_encoder
 from .files import give_usual_rights
+from .manifest import REMEDY, ModelFilesError
 from .network import WordTagger
 from .optimizer import AdamW, step_adamw
 from .pieces import PieceCutter, Pieces
@@ -49,10 +49,6 @@ class PieceScores(NamedTuple):
 
     word_ids: NDArray[np.int64]
     scores: Scores
-
-
-class ModelFilesError(UserError, ValueError):
-    """A saved model that cannot be read; the message names the file and the remedy."""
 
 
 def Classifier(window: int, overlap: int, batch_pieces: int, precision: Precision) -> Model[list[Doc], list[Scores]]:
@@ -127,13 +123,14 @@ class TaggerShim(Shim):
         self._adopt(encoder, WordTagger(encoder.module, encoder.width, tags))
 
     def _adopt(self, encoder: Encoder, network: WordTagger) -> None:
+        network = network.to(get_torch_default_device()).eval()  # first, because memory may not suffice
         self.description = encoder.describe()
         self._reading = encoder.reading
         self._capacity = min(int(self.cfg["window"]), encoder.reading.capacity)
         # An encoder that reads less than `window` cannot have windows that share more than it reads.
         self._overlap = min(int(self.cfg["overlap"]), (self._capacity - 1) // 2)
         self._cutter = PieceCutter(encoder.tokenizer, encoder.reading.unknown, max(self._capacity // LONGEST_WORD, 1))
-        self._model = network.to(get_torch_default_device()).eval()
+        self._model = network
         self._optimizer = None
 
     def __call__(self, docs: Sequence[Doc], is_train: bool) -> tuple[list[Scores] | list[PieceScores], Backprop]:
@@ -310,18 +307,18 @@ class TaggerShim(Shim):
         return {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
 
     def _restore(self, description: dict[str, str], weights: dict[str, torch.Tensor], where: str) -> None:
-        missing = {"head.weight", "head.bias"} - weights.keys()
-        if missing:
-            raise ModelFilesError(f"{where}: no tensor {', '.join(sorted(missing))}. Save the pipeline again.")
-        encoder = restore_encoder(
-            description,
-            {
-                name.removeprefix(ENCODER_PREFIX): tensor
-                for name, tensor in weights.items()
-                if name.startswith(ENCODER_PREFIX)
-            },
-        )
+        encoder_weights = {
+            name.removeprefix(ENCODER_PREFIX): tensor
+            for name, tensor in weights.items()
+            if name.startswith(ENCODER_PREFIX)
+        }
+        try:
+            encoder = restore_encoder(description, encoder_weights)
+        except EncoderNotUsable as error:
+            raise ModelFilesError(f"{where}: {error} {REMEDY}") from error
         network = WordTagger(encoder.module, encoder.width, len(weights["head.bias"]))
+        if weights["head.weight"].shape != network.head.weight.shape:
+            raise ModelFilesError(f"{where}: the head has not the width of the encoder. {REMEDY}")
         network.head.load_state_dict({"weight": weights["head.weight"], "bias": weights["head.bias"]})
         self._adopt(encoder, network)
 
@@ -331,12 +328,17 @@ class TaggerShim(Shim):
             return b""
         return bytes(srsly.msgpack_dumps({**self.description, WEIGHTS_FILE: safetensors.torch.save(self._weights())}))
 
-    def from_bytes(self, data: bytes) -> "TaggerShim":
-        """Take over what `to_bytes` gave."""
+    def from_bytes(self, data: bytes, tags: int | None = None) -> "TaggerShim":
+        """Take over what `to_bytes` gave; see `from_disk`."""
         if data:
-            files = srsly.msgpack_loads(data)
-            weights = safetensors.torch.load(files.pop(WEIGHTS_FILE))
-            self._restore(files, weights, "the model's bytes")
+            where = "the model's bytes"
+            try:
+                files = srsly.msgpack_loads(data)
+                weights = safetensors.torch.load(files.pop(WEIGHTS_FILE))
+            except (ValueError, TypeError, KeyError, AttributeError, safetensors.SafetensorError) as error:
+                raise ModelFilesError(f"{where} are damaged ({error}). {REMEDY}") from error
+            _check_head(weights, tags, where)
+            self._restore(files, weights, where)
         return self
 
     def to_disk(self, path: Path | str) -> None:
@@ -349,9 +351,10 @@ class TaggerShim(Shim):
             safetensors.torch.save_file(self._weights(), folder / WEIGHTS_FILE, metadata={"format": "pt"})
             give_usual_rights(folder / WEIGHTS_FILE)
 
-    def from_disk(self, path: Path | str) -> "TaggerShim":
-        """Read what `to_disk` wrote.
+    def from_disk(self, path: Path | str, tags: int | None = None) -> "TaggerShim":
+        """Read what `to_disk` wrote. After an error everything is as it was.
 
+        tags (int | None): How many tags the head has to have, if that is known.
         RAISES: ModelFilesError naming the file that is missing or damaged.
         """
         folder = Path(path)
@@ -359,16 +362,29 @@ class TaggerShim(Shim):
             return self
         for name in (*self.description_files, WEIGHTS_FILE):
             if not (folder / name).exists():
-                raise ModelFilesError(f"{folder / name} is missing. Copy or save the pipeline again.")
-        description = {name: (folder / name).read_text(encoding="utf8") for name in self.description_files}
+                raise ModelFilesError(f"{folder / name} is missing. {REMEDY}")
         try:
+            description = {name: (folder / name).read_text(encoding="utf8") for name in self.description_files}
             weights = safetensors.torch.load_file(folder / WEIGHTS_FILE)
         except safetensors.SafetensorError as error:
-            raise ModelFilesError(
-                f"{folder / WEIGHTS_FILE} is damaged ({error}). Copy or save the pipeline again."
-            ) from error
-        self._restore(description, weights, str(folder / WEIGHTS_FILE))
+            raise ModelFilesError(f"{folder / WEIGHTS_FILE} is damaged ({error}). {REMEDY}") from error
+        except UnicodeDecodeError as error:
+            raise ModelFilesError(f"A file in {folder} is damaged: it is no UTF-8 ({error}). {REMEDY}") from error
+        _check_head(weights, tags, str(folder / WEIGHTS_FILE))
+        self._restore(description, weights, str(folder))
         return self
+
+
+def _check_head(weights: dict[str, torch.Tensor], tags: int | None, where: str) -> None:
+    missing = {"head.weight", "head.bias"} - weights.keys()
+    if missing:
+        raise ModelFilesError(f"{where}: no tensor {', '.join(sorted(missing))}. {REMEDY}")
+    found = len(weights["head.bias"]) if weights["head.bias"].dim() == 1 else 0
+    if not found or (tags is not None and found != tags):
+        raise ModelFilesError(
+            f"{where}: the head scores {found} tags, and the labels in `cfg` make {tags}: they belong to another "
+            f"pipeline. {REMEDY}"
+        )
 
 
 def _to_array(tensor: torch.Tensor) -> FloatsXd:

@@ -23,6 +23,17 @@ from .decoding import best_legal_tags, confidences, log_softmax, spans_of
 from .docbins import read_docs, without_annotation
 from .encoder import EncoderNotFound, load_encoder
 from .errors import UserError
+from .files import keep, swapped_folder, whole_folder
+from .manifest import (
+    MANIFEST,
+    REMEDY,
+    ModelFilesError,
+    check_manifest,
+    check_parts,
+    manifest_of,
+    read_bytes,
+    write_manifest,
+)
 from .model import EveryPiece, PieceScores, Scores, TaggerShim
 from .shared import SharedShim
 from .tags import IGNORED, LABEL_STRATEGIES, LabelStrategy, piece_labels
@@ -417,28 +428,32 @@ class Multiner(TrainablePipe):
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """Settings, vocabulary and model as bytes."""
-        return bytes(
-            util.to_bytes(
-                {
-                    "cfg": lambda: srsly.json_dumps(self.cfg),
-                    "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
-                    "model": self.shim.to_bytes,
-                },
-                exclude,
-            )
-        )
+        writers = {
+            "cfg": lambda: srsly.json_dumps(self.cfg).encode(),
+            "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
+            "model": self.shim.to_bytes,
+        }
+        parts = {name: write() for name, write in writers.items() if name not in exclude}
+        return bytes(srsly.msgpack_dumps({**parts, MANIFEST: manifest_of(parts)}))
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "Multiner":
-        """Take over what `to_bytes` gave."""
-        util.from_bytes(
-            bytes_data,
-            {
-                "cfg": lambda data: self.cfg.update(srsly.json_loads(data)),
-                "vocab": lambda data: self.vocab.from_bytes(data, exclude=exclude),
-                "model": self.shim.from_bytes,
-            },
-            exclude,
-        )
+        """Take over what `to_bytes` gave.
+
+        RAISES: ModelFilesError when that is damaged; the component is then as it was.
+        """
+        try:
+            parts = srsly.msgpack_loads(bytes_data)
+            manifest = parts.pop(MANIFEST)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ModelFilesError(f"The bytes of the component '{self.name}' are damaged. {REMEDY}") from error
+        exclude = list(exclude)
+        check_parts(parts, manifest, exclude)
+        cfg = self.cfg if "cfg" in exclude or "cfg" not in parts else {**self.cfg, **_read_cfg(parts["cfg"], "cfg")}
+        if "model" not in exclude and "model" in parts:
+            self.shim.from_bytes(parts["model"], 1 + 2 * len(cfg["labels"]))
+        if "vocab" not in exclude and "vocab" in parts:
+            self.vocab.from_bytes(parts["vocab"], exclude=exclude)
+        self.cfg.update(cfg)
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
@@ -446,30 +461,52 @@ class Multiner(TrainablePipe):
 
         The settings stand in the pipeline's config, where `spacy.load(..., config=...)` can change them. Only those
         that were changed in `cfg` since the config set them are written here too.
+
+        What was there before is replaced at once when all is written: who is killed leaves the one or the other.
         """
+        folder, exclude = Path(path), list(exclude)
         cfg = {key: value for key, value in self.cfg.items() if self._settings.get(key) != value}
-        util.to_disk(
-            path,
-            {
-                "cfg": lambda file: srsly.write_json(file, cfg),
-                "vocab": lambda folder: self.vocab.to_disk(folder, exclude=exclude),
-                "model": self.shim.to_disk,
-            },
-            exclude,
-        )
+        with swapped_folder(folder) as unfinished:
+            util.to_disk(
+                unfinished,
+                {
+                    "cfg": lambda file: srsly.write_json(file, cfg),
+                    "vocab": lambda part: self.vocab.to_disk(part, exclude=exclude),
+                    "model": self.shim.to_disk,
+                },
+                exclude,
+            )
+            for name in exclude:
+                keep(folder / name, unfinished / name)
+            write_manifest(unfinished)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "Multiner":
-        """Read what `to_disk` wrote, without any network."""
-        util.from_disk(
-            path,
-            {
-                "cfg": lambda file: self.cfg.update(srsly.read_json(file)),
-                "vocab": lambda folder: self.vocab.from_disk(folder, exclude=exclude),  # type: ignore[dict-item]
-                "model": self.shim.from_disk,  # type: ignore[dict-item]
-            },
-            exclude,
-        )
+        """Read what `to_disk` wrote, without any network.
+
+        RAISES: ModelFilesError naming the file that is missing or damaged; the component is then as it was.
+        """
+        folder, exclude = whole_folder(Path(path)), list(exclude)
+        check_manifest(folder, exclude)
+        cfg = self.cfg if "cfg" in exclude else {**self.cfg, **_read_cfg(read_bytes(folder / "cfg"), folder / "cfg")}
+        if "model" not in exclude:
+            self.shim.from_disk(folder / "model", 1 + 2 * len(cfg["labels"]))
+        if "vocab" not in exclude:
+            self.vocab.from_disk(folder / "vocab", exclude=exclude)
+        self.cfg.update(cfg)
         return self
+
+
+def _read_cfg(content: bytes, where: str | Path) -> dict[str, Any]:
+    try:
+        cfg = srsly.json_loads(content)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ModelFilesError(f"{where} is damaged ({error}). {REMEDY}") from error
+    labels = cfg.get("labels") if isinstance(cfg, dict) else None
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise ModelFilesError(f"{where} is damaged: it has no list of labels. {REMEDY}")
+    if len(set(labels)) < len(labels):
+        raise ModelFilesError(f"{where} is damaged: it has a label twice. {REMEDY}")
+    return dict(cfg)
 
 
 def _is_visible(doc: Doc) -> NDArray[np.bool_]:

@@ -18,7 +18,8 @@ from spacy.tokens import Doc
 from thinc.api import Model, get_torch_default_device, torch2xp, xp2torch
 
 from .errors import UserError
-from .model import Backprop, EveryPiece, ModelFilesError, PieceScores, Scores, TaggerShim, forward
+from .manifest import REMEDY, ModelFilesError
+from .model import Backprop, EveryPiece, PieceScores, Scores, TaggerShim, forward
 from .network import WordHead
 
 OUTPUT = "trf_data"  # the extension of documents in which spacy-transformers leaves what the transformer gave
@@ -134,12 +135,12 @@ class SharedShim(TaggerShim):
         return replace(data, model_output=ModelOutput(last_hidden_state=torch2xp(gradient)))
 
     def _restore(self, description: dict[str, str], weights: dict[str, torch.Tensor], where: str) -> None:
-        missing = {"head.weight", "head.bias"} - weights.keys()
-        if missing:
-            raise ModelFilesError(f"{where}: no tensor {', '.join(sorted(missing))}. Save the pipeline again.")
-        tags, width = weights["head.weight"].shape
-        network = WordHead(width, tags)
-        network.load_state_dict(weights)
+        try:
+            tags, width = weights["head.weight"].shape
+            network = WordHead(width, tags)
+            network.load_state_dict(weights)
+        except (ValueError, RuntimeError) as error:
+            raise ModelFilesError(f"{where}: these are not the weights of a head alone ({error}). {REMEDY}") from error
         self._take(network)
 
 
