@@ -30,8 +30,9 @@ import spacy
 nlp = spacy.load(sys.argv[1])
 for language, text in json.loads(sys.argv[2]).items():
     doc = nlp(text)
-    scores = doc.spans["ner"].attrs["scores"]
-    entities = [[entity.text, entity.label_, round(float(score), 3)] for entity, score in zip(doc.ents, scores)]
+    found = doc.spans["ner"]
+    sure = found.attrs["scores"]
+    entities = [[entity.text, entity.label_, round(float(score), 3)] for entity, score in zip(found, sure)]
     print(json.dumps({"language": language, "text": text, "entities": entities}, ensure_ascii=False))
 """
 
