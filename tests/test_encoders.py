@@ -25,10 +25,9 @@ from transformers import (
 )
 
 from multiner.encoder import POSITIONS_AFTER_PAD, EncoderNotFound, EncoderNotUsable, load_encoder, load_tokenizer
-from multiner.optimizer import AdamW
 from multiner.pieces import PieceCutter
 
-from .conftest import SENTENCES, make_examples
+from .conftest import SENTENCES, learn_by_heart, make_examples
 from .families import FAMILIES, POSITIONS, SIZES, save_encoder
 
 WORDS = [
@@ -56,9 +55,7 @@ def learnt(folder: str) -> Language:
     pipe = nlp.add_pipe("multiner", name="ner", config={"model": {"precision": "float32"}})
     examples = make_examples(nlp)
     pipe.initialize(lambda: examples, nlp=nlp, encoder=folder)
-    optimizer = AdamW(3e-3)
-    for _ in range(60):
-        nlp.update(examples, sgd=optimizer)
+    learn_by_heart(nlp, examples)
     return nlp
 
 

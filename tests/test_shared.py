@@ -22,7 +22,7 @@ from multiner.optimizer import AdamW
 from multiner.pipe import Multiner
 from multiner.shared import TransformerMissing, all_pieces, first_pieces
 
-from .conftest import PROJECT, SENTENCES, make_doc
+from .conftest import PROJECT, SENTENCES, learn_by_heart, make_doc
 from .families import save_encoder
 
 pytest.importorskip("spacy_transformers", reason="the extra `shared` is not installed")
@@ -89,13 +89,6 @@ def make_pipeline(encoder: str, settings: dict | None = None) -> Language:
     return nlp
 
 
-def learn(nlp: Language, updates: int = 60) -> Language:
-    optimizer = AdamW(3e-3)
-    for _ in range(updates):
-        nlp.update(make_examples(nlp), sgd=optimizer)
-    return nlp
-
-
 def transformer_weights(nlp: Language) -> dict[str, torch.Tensor]:
     module = nlp.get_pipe("transformer").model.transformer
     return {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
@@ -113,7 +106,9 @@ def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="module")
 def learnt(encoder: str) -> Language:
     """A pipeline that has learnt the sentences by heart. Tests must leave it as it is."""
-    return learn(make_pipeline(encoder))
+    nlp = make_pipeline(encoder)
+    learn_by_heart(nlp, make_examples(nlp))
+    return nlp
 
 
 def test_overfitting_IO(learnt, tmp_path):
@@ -246,7 +241,8 @@ def spacy_transformers_data(data, lengths: list[int]):
 
 @pytest.mark.parametrize("strategy", ["inside", "repeat"])
 def test_later_pieces_can_be_trained_too(encoder, strategy):
-    nlp = learn(make_pipeline(encoder, {"components.ner.label_strategy": strategy}))
+    nlp = make_pipeline(encoder, {"components.ner.label_strategy": strategy})
+    learn_by_heart(nlp, make_examples(nlp))
     docs = [Doc(nlp.vocab, words=words) for words, _ in SENTENCES]
     for (_, entities), doc in zip(SENTENCES, nlp.pipe(docs), strict=True):
         assert [(entity.start, entity.end, entity.label_) for entity in doc.ents] == entities
@@ -270,9 +266,7 @@ def test_documents_without_words_or_annotation_stay_in_step_with_the_transformer
 def test_a_frozen_transformer_is_read_and_stays_as_it_is(encoder):
     nlp = make_pipeline(encoder)
     before = transformer_weights(nlp)
-    optimizer = AdamW(1e-2)
-    for _ in range(30):
-        nlp.update(make_examples(nlp), sgd=optimizer, exclude=["transformer"], annotates=["transformer"])
+    learn_by_heart(nlp, make_examples(nlp), rate=1e-2, loss=0.02, exclude=["transformer"], annotates=["transformer"])
     assert all(torch.equal(before[name], weights) for name, weights in transformer_weights(nlp).items())
     doc = nlp(" ".join(SENTENCES[0][0]))
     assert found(doc) == [("Ada Lovelace", "PER"), ("London", "LOC")]
