@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+import spacy
 import typer
 from rich.progress import track
 from rich.table import Table
@@ -15,6 +16,8 @@ from multiner.console import err, out, percent, plain_errors
 from multiner.conversion_speed import measure_conversion
 from multiner.evaluation import describe_machine
 from multiner.files import write_json
+from multiner.memory_use import draw_memory, measure_memory
+from multiner.pictures import check_matplotlib
 from multiner.rejoining import language_tokenizers, rejoin
 
 app = typer.Typer(help=__doc__, add_completion=False, rich_markup_mode=None)
@@ -106,6 +109,36 @@ def calibration(
         table.add_row(
             report["model"], report["corpus"], f"{report['entities']:,}", f"{report['temperature']:.2f}", *errors
         )
+    out.print(table)
+    out.print(f"\n[green]✔[/] {output}\n[green]✔[/] {picture}")
+
+
+@app.command()
+def memory(
+    model: Annotated[str, typer.Argument(help="A pipeline: a folder, or the name of an installed package.")],
+    texts: Annotated[int, typer.Option(help="How many short texts to make up and process.")] = 200_000,
+    zone: Annotated[int, typer.Option(help="Texts of one memory zone.")] = 2000,
+    output: Annotated[Path, typer.Option(help="Where figures (JSON) and picture (PNG) go.")] = Path(
+        "results/memory.json"
+    ),
+) -> None:
+    """Print how much memory a long stream of texts takes, each part of it in a memory zone of spaCy."""
+    if texts < 10 * zone:
+        raise typer.BadParameter(f"{texts} texts are less than ten zones of {zone}.")
+    with plain_errors():
+        check_matplotlib()
+        nlp = spacy.load(model)
+        with err.status(f"{texts:,} texts"):
+            report = measure_memory(nlp, texts, zone)
+        command = shlex.join(["python", *sys.argv])
+        write_json({"command": command, "machine": describe_machine(), "model": model, **report}, output)
+        picture = output.with_suffix(".png")
+        draw_memory(report, picture)
+    table = Table(title="Resident memory, MB", title_justify="left")
+    for column in ("Texts", "Seconds", "After a tenth", "Most after it", "At the end"):
+        table.add_column(column, justify="right")
+    sizes = (f"{report[f'{when}_mb']:,.0f}" for when in ("after_a_tenth", "most_after_a_tenth", "at_the_end"))
+    table.add_row(f"{texts:,}", f"{report['seconds']:,.0f}", *sizes)
     out.print(table)
     out.print(f"\n[green]✔[/] {output}\n[green]✔[/] {picture}")
 

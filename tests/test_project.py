@@ -36,6 +36,7 @@ NOT_FOR_TRAINING = {
     "evaluation",
     "files",
     "manifest",
+    "memory_use",
     "packaging",
     "pictures",
     "progress",

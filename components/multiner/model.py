@@ -1,9 +1,11 @@
 """The thinc model around the network: what spaCy's config system builds and spaCy's training loop drives."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.context import get_spawning_popen
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 import numpy as np
 import safetensors.torch
@@ -17,6 +19,7 @@ from thinc.shims import Shim
 from thinc.types import FloatsXd
 
 from .encoder import Encoder, EncoderNotUsable, restore_encoder
+from .errors import UserError
 from .files import give_usual_rights
 from .manifest import REMEDY, ModelFilesError
 from .network import WordTagger
@@ -34,6 +37,26 @@ WORDS_AT_ONCE = 20_000
 WEIGHTS_FILE = "weights.safetensors"
 DESCRIPTION_FILES = ("config.json", "reading.json", "tokenizer.json")
 ENCODER_PREFIX = "encoder."
+# A forked process has this from the one that it was forked from; one that was spawned has its own.
+IMPORTED_BY = os.getpid()
+
+
+class ProcessesNeedCpu(UserError, ValueError):
+    """The weights are on a GPU, and another process is to use them."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "With n_process other processes would have to use the GPU that this component's weights are on, and they "
+            "cannot. Call nlp.pipe with n_process=1, and with a larger batch_size and batch_pieces if the GPU is not "
+            "busy; or load the pipeline without spacy.require_gpu() to use several processes on the CPU."
+        )
+
+
+class _LeftOnGpu:
+    """What a process gets that is spawned with a network on a GPU: whatever it wants of it is refused."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(name) if name.startswith("__") else ProcessesNeedCpu()
 
 
 class EveryPiece(list[Doc]):
@@ -140,6 +163,8 @@ class TaggerShim(Shim):
         `PieceScores` instead.
         """
         network = self.network
+        if os.getpid() != IMPORTED_BY:
+            _prepare_forked(self.device)
         if not is_train:
             if network.training:
                 network.eval()
@@ -289,8 +314,11 @@ class TaggerShim(Shim):
             parameter.grad = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """What copies and other processes get: momentum stays with the one that is trained."""
-        return {**self.__dict__, "_optimizer": None}
+        """What copies and other processes get: momentum stays with the one that is trained, a GPU with its process."""
+        state = {**self.__dict__, "_optimizer": None}
+        if self.is_ready and get_spawning_popen() is not None and self.device.type != "cpu":
+            state["_model"] = _LeftOnGpu()
+        return state
 
     @contextlib.contextmanager
     def use_params(self, params: Any) -> Iterator[None]:
@@ -412,6 +440,16 @@ def _text_lookup(docs: Sequence[Doc]) -> Callable[[int], str]:
         lookup: Callable[[int], str] = stores[0].__getitem__
         return lookup
     return lambda orth: next(store[orth] for store in stores if orth in store)
+
+
+def _prepare_forked(device: torch.device) -> None:
+    """Have torch compute in a forked process: its threads stayed with the other one, and CUDA knows only that.
+
+    RAISES: ProcessesNeedCpu.
+    """
+    if device.type != "cpu":
+        raise ProcessesNeedCpu
+    torch.set_num_threads(1)
 
 
 def _no_backprop(gradients: Sequence[Scores]) -> list[Doc]:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-REMEMBERED_WORDS = 500_000
+# Some 30 MB of them, reached within the first million words or so of a text in several languages.
+REMEMBERED_WORDS = 100_000
 # No piece of the usual vocabularies is made of more characters (XLM-R's longest has 16).
 LONGEST_PIECE = 32
 
