@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-# Some 30 MB of them, reached within the first million words or so of a text in several languages.
+# Some 20 MB of them, reached within the first million words or so of a text in several languages.
 REMEMBERED_WORDS = 100_000
 # No piece of the usual vocabularies is made of more characters (XLM-R's longest has 16).
 LONGEST_PIECE = 32
@@ -47,7 +47,7 @@ class PieceCutter:
         self.longest = longest
         added = tokenizer.get_added_tokens_decoder()
         self._special = {piece for piece, token in added.items() if token.special} - {unknown}
-        self._cuts: dict[int, tuple[int, ...]] = {}
+        self._cuts: dict[int, bytes] = {}  # int32 each: small, and many are one array as soon as they are joined
 
     def __call__(self, orths: Sequence[int], text_of: Callable[[int], str]) -> Pieces:
         """Cut words.
@@ -65,21 +65,20 @@ class PieceCutter:
                 unmet = set(orths)
             self._learn(cuts, list(unmet), text_of)
         found = [cuts[orth] for orth in orths]
-        counts = np.fromiter(map(len, found), np.int64, len(found))
-        ids = np.fromiter((piece for cut in found for piece in cut), np.int64, int(counts.sum()))
-        return Pieces(ids, counts)
+        counts = np.fromiter(map(len, found), np.int64, len(found)) // np.dtype(np.int32).itemsize
+        return Pieces(np.frombuffer(b"".join(found), np.int32).astype(np.int64), counts)
 
-    def _learn(self, cuts: dict[int, tuple[int, ...]], orths: list[int], text_of: Callable[[int], str]) -> None:
+    def _learn(self, cuts: dict[int, bytes], orths: list[int], text_of: Callable[[int], str]) -> None:
         texts = [text_of(orth) for orth in orths]
         # Of a word that is a whole file in base64 only the start is looked at: its first pieces are all it keeps.
         starts = [text[: self.longest * LONGEST_PIECE] for text in texts]
         found = self._encode([[start] for start in starts])
         for orth, text, start, ids in zip(orths, texts, starts, found, strict=True):
             if text.isspace():
-                cuts[orth] = ()
+                cuts[orth] = b""
             else:
                 plain = ids if self._special.isdisjoint(ids) else self._spell(start)
-                cuts[orth] = tuple(plain[: self.longest]) or (self.unknown,)
+                cuts[orth] = np.array(plain[: self.longest] or [self.unknown], np.int32).tobytes()
 
     def _encode(self, words: list[list[str]]) -> list[list[int]]:
         """Cut as sentences, of one word each: it stays one even if the tokenizer's own splitting finds blanks in it."""
