@@ -19,6 +19,7 @@ from multiner.files import write_json
 from multiner.memory_use import draw_memory, measure_memory
 from multiner.pictures import check_matplotlib
 from multiner.rejoining import language_tokenizers, rejoin
+from multiner.training_speed import Comparison, compare_training
 
 app = typer.Typer(help=__doc__, add_completion=False, rich_markup_mode=None)
 
@@ -141,6 +142,41 @@ def memory(
     table.add_row(f"{texts:,}", f"{report['seconds']:,.0f}", *sizes)
     out.print(table)
     out.print(f"\n[green]✔[/] {output}\n[green]✔[/] {picture}")
+
+
+@app.command()
+def train(
+    corpus: Annotated[Path, typer.Argument(help="A folder with train, dev and test .spacy files.")],
+    encoder: Annotated[Path, typer.Option(help="The encoder, a folder.")] = Path("assets/e5-small"),
+    config: Annotated[Path, typer.Option(help="The config of our side.")] = Path("configs/e5-small.cfg"),
+    epochs: Annotated[int, typer.Option(help="Epochs of both.")] = 4,
+    batch_size: Annotated[int, typer.Option(help="Sentences in a batch, for both.")] = 16,
+    learn_rate: Annotated[float, typer.Option(help="Of the usual recipe; the config has ours.")] = 1e-4,
+    seeds: Annotated[list[int] | None, typer.Option(help="Seeds; each is a run of both. By default 0.")] = None,
+    output: Annotated[Path, typer.Option(help="Where the figures go as JSON.")] = Path("results/train.json"),
+) -> None:
+    """Print speed, memory and test F1 of the usual fine-tuning by transformers' Trainer, and of ours, in one run."""
+    rows: list[dict[str, Any]] = []
+    with plain_errors():
+        files = (corpus / f"{split}.spacy" for split in ("train", "dev", "test"))
+        shared = Comparison(encoder, *files, config, epochs, batch_size, 0, learn_rate)
+        for seed in seeds or [0]:
+            with err.status(f"Training both, seed {seed}"):
+                rows.append({"seed": seed, **compare_training(shared._replace(seed=seed))})
+            about = {name: str(value) if isinstance(value, Path) else value for name, value in shared._asdict().items()}
+            command = shlex.join(["python", *sys.argv])
+            write_json({"command": command, "machine": describe_machine(), **about, "runs": rows}, output)
+    table = Table(title=f"{epochs} epochs, batches of {batch_size}", title_justify="left")
+    for column in ("Recipe", "Seed", "Sentences/s", "Seconds", "Peak memory, MB", "Test F1, default", "strict"):
+        table.add_column(column, justify="left" if column == "Recipe" else "right")
+    for row in rows:
+        for name in ("usual", "ours"):
+            side = row[name]
+            scores = (percent(side[key]) for key in ("test_default", "test_strict"))
+            figures = (f"{side['sentences_per_second']:.1f}", f"{side['seconds']:,.0f}", f"{side['peak_memory_mb']:,}")
+            table.add_row(name, str(row["seed"]), *figures, *scores)
+    out.print(table)
+    out.print(f"\n[green]✔[/] {output}")
 
 
 def show_spacing(rows: list[dict[str, Any]]) -> None:

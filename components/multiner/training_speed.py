@@ -1,0 +1,186 @@
+"""The usual recipe for fine-tuning beside ours: the same encoder, sentences, epochs and batches in one run.
+
+The usual one is what notebooks and courses teach: a token classifier with transformers' `Trainer`, each word's label on
+its first piece, a collator that fills up batches, AdamW with a weight decay of .01 and a linear decay of the rate.
+"""
+
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from importlib.util import find_spec
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import spacy
+import srsly
+import torch
+from numpy.typing import NDArray
+from spacy.tokens import Doc
+from spacy.training.initialize import init_nlp
+from spacy.training.loop import train
+from spacy.util import load_config
+from spacy.vocab import Vocab
+
+from .docbins import read_docs, without_annotation
+from .errors import UserError
+from .evaluation import Report, iob2_tags
+from .tags import IGNORED, LabelStrategy, piece_labels, tag_names
+
+MEGABYTE = 1 << 20
+STRATEGY: LabelStrategy = "first"
+
+
+class TrainerMissing(UserError, ImportError):
+    """What the usual recipe needs is not installed."""
+
+
+class Comparison(NamedTuple):
+    """What both sides train on and how.
+
+    encoder: A folder in Hugging Face's format.
+    train, dev, test: `.spacy` files or folders of them. The usual recipe has no use for dev: it keeps its last weights.
+    config: The config of ours for `spacy train`.
+    epochs, batch_size, seed: The same for both.
+    learn_rate: Of the usual recipe. Ours has that of the config.
+    """
+
+    encoder: Path
+    train: Path
+    dev: Path
+    test: Path
+    config: Path
+    epochs: int
+    batch_size: int
+    seed: int
+    learn_rate: float
+
+
+def compare_training(comparison: Comparison) -> dict[str, Report]:
+    """Train in the usual way and in ours, each in a process of its own, one after the other.
+
+    RETURNS: JSON-ready "usual" and "ours", each with "training_seconds" (loading, evaluating and saving left out),
+        "sentences_per_second" of these, "seconds" of the whole process until the scores are there, "peak_memory_mb",
+        "test_default" and "test_strict" (F1 by seqeval); and "ratio" of the speeds and of the memory.
+    RAISES: TrainerMissing; FileNotFoundError.
+    """
+    reports = {name: _in_own_process(side, comparison) for name, side in (("usual", train_usual), ("ours", train_ours))}
+    ratio = {key: reports["ours"][key] / reports["usual"][key] for key in ("sentences_per_second", "peak_memory_mb")}
+    return {**reports, "ratio": {key: round(value, 2) for key, value in ratio.items()}}
+
+
+def _in_own_process(side: Callable[[Comparison], Report], comparison: Comparison) -> Report:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_measure, side, comparison).result()
+
+
+def _measure(side: Callable[[Comparison], Report], comparison: Comparison) -> Report:
+    start = time.perf_counter()
+    report = side(comparison)
+    # Linux gives the largest resident size in kilobytes.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if torch.cuda.is_available():
+        report["peak_gpu_memory_mb"] = round(torch.cuda.max_memory_allocated() / MEGABYTE)
+    return {**report, "seconds": round(time.perf_counter() - start, 1), "peak_memory_mb": round(peak)}
+
+
+def train_usual(comparison: Comparison) -> Report:
+    """Fine-tune with transformers' `Trainer`, and score its last weights on the test sentences.
+
+    RAISES: TrainerMissing.
+    """
+    if find_spec("accelerate") is None:
+        raise TrainerMissing(
+            "transformers' Trainer needs accelerate. Install it with: pip install 'spacy-multiner[benchmark]'."
+        )
+    # Only here, because inference has no use for them and they take seconds to import.
+    from transformers import AutoModelForTokenClassification, AutoTokenizer
+    from transformers.data.data_collator import DataCollatorForTokenClassification
+    from transformers.trainer import Trainer
+    from transformers.training_args import TrainingArguments
+
+    vocab = Vocab()
+    docs, test = list(read_docs(comparison.train, vocab)), list(read_docs(comparison.test, vocab))
+    labels = sorted({entity.label_ for doc in docs for entity in doc.ents})
+    tags = tag_names(labels)
+    tokenizer = AutoTokenizer.from_pretrained(comparison.encoder)
+    torch.manual_seed(comparison.seed)
+    model = AutoModelForTokenClassification.from_pretrained(comparison.encoder, num_labels=len(tags))
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            num_train_epochs=comparison.epochs,
+            per_device_train_batch_size=comparison.batch_size,
+            learning_rate=comparison.learn_rate,
+            weight_decay=0.01,
+            seed=comparison.seed,
+            save_strategy="no",
+            dataloader_pin_memory=torch.cuda.is_available(),
+            report_to=[],
+        )
+        collator = DataCollatorForTokenClassification(tokenizer)
+        encoded = [_encode(doc, tokenizer, tags) for doc in docs]
+        trainer: Any = Trainer(model, arguments, collator, encoded, processing_class=tokenizer)
+        start = time.perf_counter()
+        trainer.train()
+        seconds = time.perf_counter() - start
+        encoded_test = [_encode(doc, tokenizer, tags) for doc in test]
+        best = trainer.predict(encoded_test).predictions.argmax(axis=-1)
+    predicted = [_tags_of_words(doc, tokenizer, row, tags) for doc, row in zip(test, best, strict=True)]
+    return _report(len(docs) * comparison.epochs, seconds, test, predicted)
+
+
+def _encode(doc: Doc, tokenizer: Any, tags: Sequence[str]) -> dict[str, list[int]]:
+    encoded = tokenizer([token.text for token in doc], is_split_into_words=True, truncation=True)
+    numbers = [tags.index(tag) for tag in iob2_tags([doc])[0]]
+    return {**encoded, "labels": piece_labels(numbers, encoded.word_ids(), STRATEGY).tolist()}
+
+
+def _tags_of_words(doc: Doc, tokenizer: Any, best: NDArray[np.int64], tags: Sequence[str]) -> list[str]:
+    """The tags of first pieces; `O` for words that were cut off."""
+    encoded = tokenizer([token.text for token in doc], is_split_into_words=True, truncation=True)
+    found = ["O"] * len(doc)
+    for place, label in enumerate(piece_labels(range(len(doc)), encoded.word_ids(), STRATEGY).tolist()):
+        if label != IGNORED:
+            found[label] = tags[best[place]]
+    return found
+
+
+def train_ours(comparison: Comparison) -> Report:
+    """Fine-tune as `spacy train` does, with evaluation on dev after each epoch, and score the best epoch."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "training.jsonl"
+        overrides = {
+            "paths.train": str(comparison.train),
+            "paths.dev": str(comparison.dev),
+            "paths.encoder": str(comparison.encoder),
+            "system.epochs": comparison.epochs,
+            "system.seed": comparison.seed,
+            "training.batcher.size": comparison.batch_size,
+            "training.logger.output": str(log),
+        }
+        nlp = init_nlp(load_config(comparison.config, overrides=overrides, interpolate=True))
+        train(nlp, Path(folder))
+        docs, test = (list(read_docs(path, nlp.vocab)) for path in (comparison.train, comparison.test))
+        words = sum(map(len, docs))
+        # After the line from before training, one for each epoch has the speed of training alone.
+        seconds = sum(words / row["Words/s"] for row in srsly.read_jsonl(log) if row["Step"])
+        best = spacy.load(Path(folder) / "model-best", vocab=nlp.vocab)
+        predicted = iob2_tags(best.pipe(map(without_annotation, test)))
+    return _report(len(docs) * comparison.epochs, seconds, test, predicted)
+
+
+def _report(sentences: int, seconds: float, gold: Sequence[Doc], predicted: list[list[str]]) -> Report:
+    from seqeval.metrics import f1_score
+    from seqeval.scheme import IOB2
+
+    tags = iob2_tags(gold)
+    return {
+        "training_seconds": round(seconds, 1),
+        "sentences_per_second": round(sentences / seconds, 2),
+        "test_default": float(f1_score(tags, predicted, zero_division=0)),
+        "test_strict": float(f1_score(tags, predicted, mode="strict", scheme=IOB2, zero_division=0)),
+    }
