@@ -7,7 +7,6 @@ from threading import Thread
 import pytest
 import spacy
 import torch
-import transformers
 from huggingface_hub import constants, file_download
 from spacy.cli.train import train
 from spacy.language import Language
@@ -82,12 +81,6 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     server.server_close()
 
 
-@pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As with HF_HUB_OFFLINE, which transformers reads when it is imported; a real attempt is tried for long."""
-    monkeypatch.setattr(transformers.utils.hub, "_is_offline_mode", True)
-
-
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -134,3 +127,25 @@ def test_spacy_train_stops_at_a_loss_that_is_no_number(tiny_encoder, tmp_path, c
     with pytest.raises(UserError, match=r"learn_rate\]\npeak = "):
         train(write_config(tmp_path, {}), tmp_path / "out", overrides=overrides)
     assert "Aborting and saving the final best model" in capsys.readouterr().out
+
+
+def test_an_error_of_the_model_is_raised_or_goes_to_the_error_handler(saved, monkeypatch):
+    """As with spaCy's trainable components: without a handler nothing is hidden, with one the other batches go on."""
+    nlp = spacy.load(saved)
+    shim = nlp.get_pipe("ner").shim
+    predict = shim._predict
+
+    def fail(network, docs):
+        if any(doc.text == "nobody" for doc in docs):
+            raise RuntimeError("out of memory")
+        return predict(network, docs)
+
+    monkeypatch.setattr(shim, "_predict", fail)
+    texts = ["Ada Lovelace", "London", "nobody", "Grace Hopper", "Alan Turing"]
+    with pytest.raises(RuntimeError, match="out of memory"):
+        list(nlp.pipe(texts))
+    heard = []
+    nlp.set_error_handler(lambda name, pipe, docs, error: heard.append((name, [doc.text for doc in docs], str(error))))
+    docs = list(nlp.pipe(texts, batch_size=2))
+    assert [doc.text for doc in docs] == ["Ada Lovelace", "London", "Alan Turing"]
+    assert heard == [("ner", ["nobody", "Grace Hopper"], "out of memory")]
