@@ -10,7 +10,7 @@ run: $(VENV)/run.installed
 	$(VENV)/bin/python -m spacy project run all .
 
 test: $(VENV)/test.installed
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses logical --dist worksteal
 
 clean:
 	rm -rf $(VENV)
@@ -24,5 +24,5 @@ $(VENV)/run.installed: setup.cfg pyproject.toml constraints.txt | $(VENV)/bin/py
 	touch $@
 
 $(VENV)/test.installed: $(VENV)/run.installed
-	$(INSTALL) --editable ".[project,hub,report,shared,test]"
+	$(INSTALL) --editable ".[project,hub,report,shared,benchmark,test]"
 	touch $@

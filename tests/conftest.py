@@ -1,11 +1,19 @@
 """Tiny but real parts: an encoder with random weights and a trained tokenizer, and sentences to learn."""
 
+import io
+import os
+import runpy
+import sys
+from collections.abc import Iterator
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import pytest
 import spacy
 import torch
+from huggingface_hub.utils import reset_sessions
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
@@ -19,6 +27,9 @@ from multiner.shared import SharedClassifier
 # Entry points are those of the version that was installed, which may be older than this one is.
 if not spacy.registry.has("architectures", "multiner.SharedClassifier.v1"):
     spacy.registry.architectures.register("multiner.SharedClassifier.v1", func=SharedClassifier)
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # the processor is shared with other workers
 
 PROJECT = Path(__file__).parent.parent
 SHARED_DATA = PROJECT.parent / "shared" / "data"
@@ -36,6 +47,39 @@ SENTENCES: list[tuple[list[str], list[tuple[int, int, str]]]] = [
     (["nobody", "knows"], []),
     (["Grace", "Hopper", "worked", "for", "Remington", "Rand"], [(0, 2, "PER"), (4, 6, "ORG")]),
 ]
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As with HF_HUB_OFFLINE, which is read when libraries are imported; a real attempt is repeated for long."""
+    monkeypatch.setattr("transformers.utils.hub._is_offline_mode", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    reset_sessions()
+    yield
+    reset_sessions()  # those of this test refuse the network for ever
+
+
+class Ran(NamedTuple):
+    """What a command of the project said, and how it ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run_script(script: str | Path, *arguments: object) -> Ran:
+    """Run a command of the project as `python scripts/NAME.py ...` does, but in this process: it has all imported."""
+    out, err = io.StringIO(), io.StringIO()
+    words = [str(PROJECT / script), *map(str, arguments)]
+    with (
+        patch.object(sys, "argv", words),
+        chdir(PROJECT),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        pytest.raises(SystemExit) as end,
+    ):
+        runpy.run_path(words[0], run_name="__main__")
+    return Ran(int(end.value.code or 0), out.getvalue(), err.getvalue())
 
 
 def make_doc(nlp: Language, words: list[str], entities: list[tuple[int, int, str]]) -> Doc:

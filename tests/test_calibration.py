@@ -1,5 +1,7 @@
 """Confidences that mean what they say."""
 
+import json
+
 import numpy as np
 import pytest
 import spacy
@@ -12,7 +14,7 @@ from multiner.decoding import confidences
 from multiner.pipe import calibrate_before_saving
 from multiner.tags import Span
 
-from .conftest import SENTENCES, make_doc
+from .conftest import SENTENCES, make_doc, run_script
 
 LABELS = ["A", "B"]
 TAGS = 5
@@ -112,3 +114,27 @@ def test_saving_in_training_calibrates_on_the_dev_corpus(trained, tmp_path):
     assert fitted > 1.5
     calibrate_before_saving(str(tmp_path / "dev.spacy"), limit=2)(nlp)
     assert nlp.get_pipe("ner").cfg["temperature"] == 1.0  # among two documents nothing is right
+
+
+def test_the_command_reports_and_draws_what_a_temperature_changes(saved, tmp_path):
+    nlp = spacy.load(saved)
+    nlp.get_pipe("ner").cfg["temperature"] = 3.0
+    nlp.to_disk(tmp_path / "model")
+    DocBin(docs=[make_doc(nlp, *sentence) for sentence in SENTENCES]).to_disk(tmp_path / "test.spacy")
+    pair, output = f"{tmp_path / 'model'}={tmp_path / 'test.spacy'}", tmp_path / "calibration.json"
+    result = run_script("scripts/benchmark.py", "calibration", pair, "--output", output)
+    assert result.returncode == 0 and "3.00" in result.stdout, result.stderr
+    (report,) = json.loads(output.read_text())["models"]
+    assert report["entities"] == 6 and report["share_right"] == 1.0 and report["temperature"] == 3.0
+    # All are right, so the error is what the confidences lack to 1, and there is more of it at a higher temperature.
+    assert 0 <= report["before"]["error"] < report["after"]["error"]
+    assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_confidences_are_asked_of_a_pipeline_that_has_none(tmp_path):
+    spacy.blank("en").to_disk(tmp_path / "model")
+    DocBin().to_disk(tmp_path / "test.spacy")
+    pair = f"{tmp_path / 'model'}={tmp_path / 'test.spacy'}"
+    result = run_script("scripts/benchmark.py", "calibration", pair, "--output", tmp_path / "out.json")
+    assert result.returncode == 1 and "✘ The pipeline has no component 'multiner'" in result.stderr
+    assert not (tmp_path / "out.json").exists()

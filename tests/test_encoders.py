@@ -245,8 +245,7 @@ def test_an_unknown_type_of_model_is_refused(tmp_path, config):
         load_encoder(folder)
 
 
-def test_a_path_that_is_mistyped_is_not_found_and_no_hub_is_blamed(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+def test_a_path_that_is_mistyped_is_not_found_and_no_hub_is_blamed(tmp_path, no_network):
     for name in (str(tmp_path / "absent"), "assets/one/too/many"):
         with pytest.raises(EncoderNotFound, match=r"is not a folder here"):
             load_encoder(name)

@@ -15,7 +15,7 @@ from multiner.recipes import Recipe, RecipeError, SourceRecipe  # noqa: E402
 from multiner.sentences import CorpusError, SplitError  # noqa: E402
 from multiner.tags import Scheme  # noqa: E402
 
-from .test_project import run  # noqa: E402
+from .conftest import run_script  # noqa: E402
 
 TAGS = ["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC"]
 ROWS = {"train": 1000, "validation": 40, "test": 40}
@@ -71,7 +71,7 @@ def recipe(origin: str, **settings) -> Recipe:
 
 
 def test_the_swiss_corpus_is_drawn_row_by_row_as_the_book_draws_it(xtreme, tmp_path):
-    result = run(
+    result = run_script(
         *["scripts/convert.py", "panx", tmp_path / "panx.spacy", "--repository", xtreme],
         *["--lang", "de,fr,it,en", "--fractions", ".629,.229,.084,.059", "--seed", "0"],
     )
@@ -180,9 +180,8 @@ def test_fractions_must_fit_the_languages():
         recipe("panx", languages=("de",), fractions=(1.5,))
 
 
-def test_a_hub_that_cannot_be_reached_is_one_plain_sentence(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    result = run("scripts/convert.py", "wnut17", tmp_path / "out")
+def test_a_hub_that_cannot_be_reached_is_one_plain_sentence(tmp_path, no_network):
+    result = run_script("scripts/convert.py", "wnut17", tmp_path / "out")
     assert result.returncode == 1
     assert "✘ The hub cannot be reached for leondz/wnut_17" in result.stderr
     assert "--repository" in result.stderr and "Traceback" not in result.stderr

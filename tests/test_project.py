@@ -1,6 +1,7 @@
 """The project around the library: commands, configs, documents, and the whole way from files to wheels."""
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -19,7 +20,7 @@ from multiner.devices import DeviceError, prepare_device
 from multiner.pipe import Multiner
 from multiner.recipes import read_recipe
 
-from .conftest import PROJECT, SENTENCES, SHARED_DATA
+from .conftest import PROJECT, SENTENCES, SHARED_DATA, run_script
 
 PROJECT_FILE = srsly.read_yaml(PROJECT / "project.yml")
 COMMANDS = PROJECT_FILE["commands"]
@@ -44,6 +45,7 @@ NOT_FOR_TRAINING = {
     "statistics",
     "statistics_plots",
     "statistics_tables",
+    "training_speed",
 }
 # They make the corpus, on which training depends instead; the last three serve both.
 MAKING_CORPORA = {
@@ -51,10 +53,6 @@ MAKING_CORPORA = {
     *{"docbins", "tags", "tokenizer"},
 }
 NOT_FOR_TRAINING |= MAKING_CORPORA - {"docbins", "tags", "tokenizer"}
-
-
-def run(*arguments: str | Path, cwd: Path = PROJECT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False)
 
 
 def command(name: str) -> dict:
@@ -139,9 +137,18 @@ def test_every_recipe_can_be_read(recipe):
     assert read_recipe(recipe).labels == ("LOC", "ORG", "PER")
 
 
+def test_every_test_that_the_contract_names_is_there():
+    named: list[tuple[str, str]] = []
+    for file, test in re.findall(r"(test_\w+\.py)?::(test_\w+)", (PROJECT / "docs/contract.md").read_text("utf8")):
+        named.append((file or named[-1][0], test))
+    assert len(named) > 30
+    for file, test in named:
+        assert f"def {test}(" in (PROJECT / "tests" / file).read_text("utf8"), f"{file}::{test}"
+
+
 @pytest.mark.parametrize("script", sorted((PROJECT / "scripts").glob("*.py")), ids=lambda path: path.stem)
 def test_every_script_explains_itself(script):
-    result = run(script, "--help")
+    result = run_script(script, "--help")
     assert result.returncode == 0
     assert "Usage" in result.stdout and len(result.stdout.splitlines()) > 8
 
@@ -150,14 +157,13 @@ def test_every_script_explains_itself(script):
 def test_a_gpu_that_is_not_there_is_one_plain_sentence(tmp_path):
     with pytest.raises(DeviceError, match="GPU 0 was asked for, but torch .* sees none here. Use --vars.gpu_id -1"):
         prepare_device(0)
-    result = run("scripts/preflight.py", tmp_path, tmp_path, "--gpu-id", "0")
+    result = run_script("scripts/preflight.py", tmp_path, tmp_path, "--gpu-id", "0")
     assert result.returncode == 1
     assert result.stderr.startswith("✘ GPU 0 was asked for") and "Traceback" not in result.stderr
 
 
-def test_a_hub_that_cannot_be_reached_is_one_plain_sentence(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    result = run("scripts/encoder.py", "xlm-roberta-base", tmp_path / "encoder")
+def test_a_hub_that_cannot_be_reached_is_one_plain_sentence(tmp_path, no_network):
+    result = run_script("scripts/encoder.py", "xlm-roberta-base", tmp_path / "encoder")
     assert result.returncode == 1
     assert "The encoder 'xlm-roberta-base' is not a folder here" in result.stderr and "Traceback" not in result.stderr
     assert list(tmp_path.iterdir()) == []
@@ -174,9 +180,9 @@ def test_from_files_to_wheels(tiny_encoder, tmp_path):
     ]
     for split in ("train", "dev", "test"):
         (tmp_path / f"{split}.conll").write_text("".join(column_lines(sentences)), encoding="utf8")
-        assert run("scripts/convert.py", tmp_path, tmp_path / f"{split}.spacy", "--split", split).returncode == 0
-    assert run("scripts/encoder.py", "tiny", tmp_path / "encoder", "--source", tiny_encoder).returncode == 0
-    assert run("scripts/preflight.py", tmp_path, tmp_path / "encoder").returncode == 0
+        assert run_script("scripts/convert.py", tmp_path, tmp_path / f"{split}.spacy", "--split", split).returncode == 0
+    assert run_script("scripts/encoder.py", "tiny", tmp_path / "encoder", "--source", tiny_encoder).returncode == 0
+    assert run_script("scripts/preflight.py", tmp_path, tmp_path / "encoder").returncode == 0
     overrides = {
         "paths.train": tmp_path / "train.spacy",
         "paths.dev": tmp_path / "dev.spacy",
@@ -185,15 +191,16 @@ def test_from_files_to_wheels(tiny_encoder, tmp_path):
         "training.optimizer.learn_rate.peak": 3e-3,
     }
     options = [part for key, value in overrides.items() for part in (f"--{key}", value)]
-    trained = run("-m", "spacy", "train", "configs/e5-small.cfg", "--output", tmp_path / "out", *options)
+    train = [sys.executable, "-m", "spacy", "train", "configs/e5-small.cfg", "--output", tmp_path / "out", *options]
+    trained = subprocess.run(list(map(str, train)), cwd=PROJECT, capture_output=True, text=True, check=False)
     assert trained.returncode == 0, trained.stderr
     model = tmp_path / "out" / "model-best"
-    evaluated = run("scripts/evaluate.py", model, tmp_path / "test.spacy", "--output", tmp_path / "scores.json")
+    evaluated = run_script("scripts/evaluate.py", model, tmp_path / "test.spacy", "--output", tmp_path / "scores.json")
     assert "seqeval strict IOB2" in evaluated.stdout and "seqeval default" in evaluated.stdout
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["strict"]["micro"]["f1"] == pytest.approx(scores["spacy"]["ents_f"])
     before = get_checksum(model)
-    packaged = run(
+    packaged = run_script(
         *["scripts/package.py", model, tmp_path / "scores.json", tmp_path / "packages"],
         *["--corpus", "wnut17", "--name", "tiny", "--version", "1.2.3"],
     )

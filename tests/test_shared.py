@@ -239,6 +239,7 @@ def spacy_transformers_data(data, lengths: list[int]):
     return replace(data, align=Ragged(data.align.dataXd[: sum(lengths)], np.array(lengths, dtype="i")))
 
 
+@pytest.mark.parametrize("encoder", ["bert"], indirect=True)
 @pytest.mark.parametrize("strategy", ["inside", "repeat"])
 def test_later_pieces_can_be_trained_too(encoder, strategy):
     nlp = make_pipeline(encoder, {"components.ner.label_strategy": strategy})
@@ -263,6 +264,7 @@ def test_documents_without_words_or_annotation_stay_in_step_with_the_transformer
     assert nlp.update([unannotated], sgd=optimizer)["ner"] == 0.0
 
 
+@pytest.mark.parametrize("encoder", ["bert"], indirect=True)
 def test_a_frozen_transformer_is_read_and_stays_as_it_is(encoder):
     nlp = make_pipeline(encoder)
     before = transformer_weights(nlp)

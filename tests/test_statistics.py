@@ -2,8 +2,6 @@
 
 import builtins
 import json
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from multiner.statistics import Report, describe, describe_corpus, load_cutting
 from multiner.statistics_plots import draw
 from multiner.statistics_tables import markdown, tables, write_statistics
 
-from .conftest import PROJECT
+from .conftest import Ran, run_script
 
 NLP = spacy.blank("xx")
 PNG = b"\x89PNG\r\n"
@@ -335,9 +333,8 @@ def test_without_matplotlib_the_remedy_is_said_and_nothing_is_written(report, tm
     assert list(tmp_path.iterdir()) == []
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "scripts/stats.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+def run(*arguments: str | Path) -> Ran:
+    return run_script("scripts/stats.py", *arguments)
 
 
 def test_the_command_prints_and_writes(tmp_path, tiny_encoder):

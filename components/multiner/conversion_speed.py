@@ -68,12 +68,12 @@ def _endless(files: Sequence[Path]) -> Iterator[Sentence]:
 
 def _measure(command: Sequence[str], result: Path, sentences: int, words: int) -> dict[str, Any]:
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    said = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
     found = sum(sum(map(len, DocBin().from_disk(file).tokens)) for file in corpus_files(result)) if not status else 0
     if found != words:
         raise BenchmarkError(f"'{' '.join(command)}' gave {found:,} of {words:,} words. {said[-500:]}")

@@ -62,7 +62,8 @@ def measure_memory(nlp: Language, count: int, part: int) -> dict[str, Any]:
     """Process made-up texts and say what memory they took.
 
     count, part (int): All texts, and those of one memory zone; at least ten parts.
-    RETURNS: JSON-ready settings, those of the C library's memory among them (`MALLOC_*` of the environment), "seconds", "sizes" (texts, MB) after each part, "after_a_tenth_mb", "at_the_end_mb",
+    RETURNS: JSON-ready settings, those of the C library's memory among them (`MALLOC_*` of the environment),
+        "seconds", "sizes" (texts, MB) after each part, "after_a_tenth_mb", "at_the_end_mb",
         "most_after_a_tenth_mb".
     """
     start = time.perf_counter()
