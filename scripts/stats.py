@@ -1,17 +1,13 @@
 """Count what a corpus is made of, and what in it makes scores look better or worse than they are."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from spacy.tokens import Doc
 
-from multiner.console import err, out, plain_errors
+from multiner.console import out, plain_errors, watched
 from multiner.pictures import check_matplotlib
-from multiner.statistics import Watch, describe_corpus, load_cutting
+from multiner.statistics import describe_corpus, load_cutting
 from multiner.statistics_tables import tables, write_statistics
 from multiner.tables import show
 
@@ -34,23 +30,11 @@ def main(
     with plain_errors():
         check_matplotlib()
         cutting = load_cutting(encoder, window) if encoder else None
-        with progress() as watch:
+        with watched() as watch:
             report = describe_corpus(corpus, cutting, watch)
         files = write_statistics(report, output)
     show(tables(report), out)
     out.print("\n".join(f"[green]✔[/] {file}" for file in files))
-
-
-@contextmanager
-def progress() -> Iterator[Watch]:
-    """Show which split is read, and how many sentences of it so far."""
-    columns = ("{task.description}", "{task.completed:,} sentences")
-    with Progress(TextColumn(columns[0]), BarColumn(), TextColumn(columns[1]), TimeElapsedColumn(), console=err) as bar:
-
-        def watch(name: str, docs: Iterable[Doc]) -> Iterator[Doc]:
-            return iter(bar.track(docs, description=name))
-
-        yield watch
 
 
 if __name__ == "__main__":

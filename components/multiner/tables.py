@@ -10,6 +10,7 @@ from rich.markup import escape
 
 # Characters that Markdown would take for its own.
 MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~&])")
+NAME = 14  # letters of a name in a table that are not broken into lines
 FIGURE = re.compile(r"[-+]?[\d.,]+( to [\d.,]+)?|-")
 
 
@@ -55,8 +56,9 @@ def show(tables: Iterable[Table], console: Console) -> None:
         table = rich_table.Table(title=content.title, title_justify="left")
         for number, column in enumerate(content.columns):
             figure = content.is_figure(number)
-            # Headings may be broken into lines, figures not.
-            width = max(len(row[number]) for row in content.rows) if figure else None
+            # Headings may be broken into lines, figures and names not, sentences again.
+            width = max(len(row[number]) for row in content.rows)
+            width = width if figure else min(width, NAME)
             table.add_column(column, justify="right" if figure else "left", min_width=width, overflow="fold")
         for row in content.rows:
             table.add_row(*map(escape, row))
