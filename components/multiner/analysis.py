@@ -57,12 +57,21 @@ def analyse_files(
     report, rows = analyse(predictions, known, resamples=resamples, seed=seed, relabel=relabel)
     about = {"model": model, "data": str(data), "train": None if train is None else str(train)}
     report = {**about, **report}
-    write_json(report, output / "analysis.json")
-    write_rows(rows, output / "relabel.jsonl")
-    for name, page in (("report.md", markdown_page(report)), ("report.html", html_page(report))):
+    return report, write_analysis(report, rows, output)
+
+
+def write_analysis(report: Report, rows: Sequence[Report], output: Path) -> list[Path]:
+    """Write what `analyse` gave, with "model", "data" and "train", into a folder; see `analyse_files`.
+
+    RETURNS: The files.
+    """
+    pages = {"report.html": html_page(report), "report.md": markdown_page(report)}
+    for name, page in pages.items():
         with new_file(output / name) as unfinished:
             unfinished.write_text(page, encoding="utf8")
-    return report, [output / name for name in ("report.html", "report.md", "analysis.json", "relabel.jsonl")]
+    write_json(report, output / "analysis.json")
+    write_rows(rows, output / "relabel.jsonl")
+    return [output / name for name in (*pages, "analysis.json", "relabel.jsonl")]
 
 
 def analyse(

@@ -102,7 +102,7 @@ def predict(nlp: Language, gold: Sequence[Doc], watch: Watch = unwatched) -> Pre
     scores: list[Scores] = []
     pipe: Multiner | None = None
     start = time.perf_counter()
-    docs: Iterable[Doc] = (without_annotation(doc) for doc in gold)
+    docs: Iterable[Doc] = (without_annotation(doc, nlp.vocab) for doc in gold)
     for _, component in nlp.pipeline:
         if pipe is None and isinstance(component, Multiner):
             pipe = component
@@ -152,7 +152,7 @@ def _predict_texts(nlp: Language, gold: Sequence[Doc], predicted: Sequence[Doc],
     other = [
         number
         for number, (text, words) in enumerate(zip(made, gold, strict=True))
-        if not np.array_equal(text.to_array(attributes), without_annotation(words).to_array(attributes))
+        if not np.array_equal(text.to_array(attributes), without_annotation(words, nlp.vocab).to_array(attributes))
     ]
     raw = list(predicted)
     annotated = watch("predicting texts", nlp.pipe([made[number] for number in other]))
