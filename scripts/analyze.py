@@ -31,8 +31,9 @@ def main(
 ) -> None:
     """Predict once; print and write scores, kinds of error, losses of words, tags and sentences, likely label errors.
 
-    The folder gets report.html (one file, opens without a network), report.md, analysis.json, and relabel.jsonl:
-    sentences whose annotation should be looked at again, which scripts/relabel.py brings back.
+    The folder gets report.html (one file, opens without a network), report.md, the figures as analysis.json, the
+    sentences shown as sentences.jsonl, and relabel.jsonl: sentences whose annotation should be looked at again, which
+    scripts/relabel.py brings back.
 
     Example: analyze.py training/mine/model-best corpus/mine.spacy/dev.spacy --train corpus/mine.spacy/train.spacy
     """

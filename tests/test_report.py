@@ -108,11 +108,12 @@ def test_the_command_writes_everything_and_prints_what_matters(saved, tmp_path):
     )
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        *("analysis.json", "relabel.jsonl", "report.html", "report.md"),
+        *("analysis.json", "relabel.jsonl", "report.html", "report.md", "sentences.jsonl"),
     ]
     found = json.loads((tmp_path / "out/analysis.json").read_text(encoding="utf8"))
     assert found["disagreements"] == 4 and found["model"] == str(saved)
-    assert len((tmp_path / "out/relabel.jsonl").read_text(encoding="utf8").splitlines()) == 1
+    lines = {name: (tmp_path / f"out/{name}.jsonl").read_text().splitlines() for name in ("relabel", "sentences")}
+    assert (len(lines["relabel"]), len(lines["sentences"])) == (1, 4)
     printed = " ".join(result.output.split())
     for title in ("seqeval strict IOB2", "Annotations to look at again", "Loss by tag", "Document 1, "):
         assert title in printed

@@ -45,7 +45,8 @@ def analyse_files(
     """Predict a corpus once, evaluate and analyse that, and write everything into a folder.
 
     model (str): A folder, or the name of an installed pipeline.
-    output (Path): Gets analysis.json, report.md, report.html (one file, without a network) and relabel.jsonl.
+    output (Path): Gets report.html (one file, without a network), report.md, the figures as analysis.json, the
+        sentences that are shown as sentences.jsonl, and those to label again as relabel.jsonl.
     train (Path | None): The corpus that the pipeline was trained on, to tell seen entities from unseen ones, and to
         hear as a witness to the annotation.
     relabel (int): At most so many sentences go into relabel.jsonl.
@@ -69,9 +70,10 @@ def write_analysis(report: Report, rows: Sequence[Report], output: Path) -> list
     for name, page in pages.items():
         with new_file(output / name) as unfinished:
             unfinished.write_text(page, encoding="utf8")
-    write_json(report, output / "analysis.json")
+    write_json({key: value for key, value in report.items() if key != "sentences"}, output / "analysis.json")
+    write_rows(report["sentences"], output / "sentences.jsonl")
     write_rows(rows, output / "relabel.jsonl")
-    return [output / name for name in (*pages, "analysis.json", "relabel.jsonl")]
+    return [output / name for name in (*pages, "analysis.json", "sentences.jsonl", "relabel.jsonl")]
 
 
 def analyse(

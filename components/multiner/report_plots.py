@@ -87,7 +87,7 @@ def reliability(bins: Sequence[Report]) -> str:
         return left + size * row["confidence"], bottom - size * row["right"]
 
     parts = [f'<rect class="frame" x="{left}" y="{bottom - size}" width="{size}" height="{size}"/>']
-    parts.append(f'<line class="faint" x1="{left}" y1="{bottom}" x2="{left + size}" y2="{bottom - size}"/>')
+    parts.append(f'<line class="diagonal" x1="{left}" y1="{bottom}" x2="{left + size}" y2="{bottom - size}"/>')
     for tick in (0, 20, 40, 60, 80, 100):
         parts.append(_text(left + size * tick / 100, bottom + 18, str(tick), "middle", "small"))
         parts.append(_text(left - 8, bottom - size * tick / 100 + 4, str(tick), "end", "small"))

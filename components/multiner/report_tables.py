@@ -222,7 +222,7 @@ def _unreachable(found: Report) -> Table:
                 count(number),
                 next(
                     (
-                        f"{each['entity']} in {' '.join(each['pipeline_words'])}"
+                        f"{each['entity']}, cut as {' | '.join(each['pipeline_words'])}"
                         for each in found["examples"]
                         if each["reason"] == reason
                     ),
