@@ -23,6 +23,7 @@ from multiner.evaluation import (
 )
 from multiner.matching import KINDS, count_matches, macro_f1, match, precision_recall_f1
 from multiner.predictions import WordsChanged, predict
+from multiner.report_tables import score_tables
 from multiner.tags import spans_from_tags
 
 from .conftest import SENTENCES, make_doc
@@ -162,6 +163,15 @@ def test_raw_text_is_scored_by_characters_and_what_cannot_be_found_is_listed_wit
     assert (lost["entities"], lost["of"]) == (2, 3)
     assert lost["reasons"] == {"it starts inside a word of the pipeline": 1, "the pipeline has no such type": 1}
     assert lost["examples"][0]["pipeline_words"] == ["l'Italie"]
+
+
+def test_words_without_annotation_are_scored_as_outside_and_counted():
+    gold = Doc(NLP.vocab, words=["Bern", "or", "Rome"], ents=["B-LOC", "", ""])
+    report = evaluate(ruler(("Bern", "LOC"), ("Rome", "LOC")), [gold])
+    assert report["words_without_annotation"] == 2
+    assert report["strict"]["micro"]["false_positives"] == 1
+    [table] = [table for table in score_tables(report) if table.title == "In one number"]
+    assert table.rows[-1] == ("Words without annotation, scored as O", "2", "-")
 
 
 def test_a_corpus_without_entities_can_be_scored():

@@ -56,6 +56,7 @@ def test_every_error_is_shown_in_a_sentence_with_its_words_tags_and_losses(repor
     kinds = report["scores"]["errors"]["kinds"]
     assert kinds == {"right": 3, "type": 1, "borders": 1, "both": 0, "missed": 1, "spurious": 1}
     assert report["disagreements"] == len(report["suspects"]) == 4
+    assert report["sentences_with_disagreements"] == report["sentences_to_label_again"] == 2
     assert report["scores"]["seen"]["seen"]["entities"] == 2
 
 

@@ -89,9 +89,10 @@ def analyse(
     train (Sequence[Doc] | None): The documents that the pipeline was trained on.
     resamples, seed (int): For intervals; the seed also chooses the random sentences.
     RETURNS: JSON-ready "scores" (see `evaluation.account`), "losses" (see `losses.describe_losses`, or None, and then
-        "without_losses" says why), "suspects" (the likeliest errors of annotation), "disagreements" (how many there
-        are in all) and "sentences", each with words, entities of both sides, errors, losses and "shown_as": the worst,
-        some at random, and some of each kind of error. Then the rows to be labelled again.
+        "without_losses" says why), "suspects" (the likeliest errors of annotation), "disagreements" and
+        "sentences_with_disagreements" (how many there are in all), "sentences_to_label_again" (how many of them are
+        among the rows) and "sentences", each with words, entities of both sides, errors, losses and "shown_as": the
+        worst, some at random, and some of each kind of error. Then the rows to be labelled again.
     """
     matches = match(predictions.gold_spans, predictions.predicted_spans)
     losses = word_losses(predictions)
@@ -99,6 +100,7 @@ def analyse(
     shown = suspects[:SUSPECTS]
     for suspect in shown:
         suspect["text"] = predictions.gold[suspect["document"]].text
+    rows = relabelling_rows(predictions, suspects, relabel)
     report = {
         "scores": account(
             predictions, seen=None if train is None else seen_forms(train), resamples=resamples, seed=seed
@@ -106,10 +108,12 @@ def analyse(
         "losses": None if losses is None else describe_losses(losses, predictions.gold, predictions.pieces),
         "without_losses": None if losses is not None else WITHOUT_SCORES,
         "disagreements": len(suspects),
+        "sentences_with_disagreements": len({suspect["document"] for suspect in suspects}),
+        "sentences_to_label_again": len(rows),
         "suspects": shown,
         "sentences": _sentences(predictions, matches, losses, seed),
     }
-    return report, relabelling_rows(predictions, suspects, relabel)
+    return report, rows
 
 
 def _sentences(

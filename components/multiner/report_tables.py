@@ -116,6 +116,8 @@ def _summary(scores: Report) -> Table:
     ]
     if scores["calibration_error"] is not None:
         rows.append(("Expected calibration error", percent(scores["calibration_error"]), "-"))
+    if scores["words_without_annotation"]:
+        rows.append(("Words without annotation, scored as O", count(scores["words_without_annotation"]), "-"))
     return Table(
         "In one number",
         "In percent. On raw text the pipeline finds its own words, and entities must match to the character. Without "
@@ -249,9 +251,11 @@ def _suspects(report: Report) -> Table:
 
     return Table(
         "Annotations to look at again",
-        f"The likeliest errors of annotation among {count(report['disagreements'])} disagreements. Margin: how much "
-        "more probable the model finds its tags than the annotated ones. Elsewhere: how the same words are annotated "
-        "in other places. All is in relabel.jsonl; scripts/relabel.py brings corrections back.",
+        f"The {count(len(report['suspects']))} likeliest errors of annotation among {count(report['disagreements'])} "
+        "disagreements. Margin: how much more probable the model finds its tags than the annotated ones. Elsewhere: "
+        "how the same words are annotated in other places. "
+        f"{count(report['sentences_to_label_again'])} of {count(report['sentences_with_disagreements'])} sentences "
+        "with a disagreement are in relabel.jsonl; scripts/relabel.py brings corrections back.",
         ("Words", "annotated", "predicted", "margin", "elsewhere", "sentence"),
         [
             (
