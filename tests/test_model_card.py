@@ -17,14 +17,15 @@ from multiner.packaging import build_wheels
 from .conftest import PROJECT, SENTENCES, make_doc
 
 
-@pytest.fixture
-def run(saved: Path, tmp_path: Path) -> dict[str, Path]:
+@pytest.fixture(scope="module")
+def run(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A trained pipeline, its corpus and its scores."""
+    folder = tmp_path_factory.mktemp("run")
     nlp: Language = spacy.load(saved)
     docs = [make_doc(nlp, *sentence) for sentence in SENTENCES]
     for doc in docs:
         doc.user_data["language"] = "en"
-    paths = {"model": saved, "train": tmp_path / "train.spacy", "scores": tmp_path / "scores.json"}
+    paths = {"model": saved, "train": folder / "train.spacy", "scores": folder / "scores.json"}
     DocBin(docs=docs, store_user_data=True).to_disk(paths["train"])
     write_json(evaluate_files(str(saved), paths["train"], train=paths["train"], resamples=100), paths["scores"])
     return paths

@@ -15,6 +15,7 @@ Report = dict[str, Any]
 # Tints of Okabe and Ito's colours, on which black letters can be read; types take them in turn.
 TINTS = ("#9fd3f2", "#f6cf85", "#8fdcc0", "#eab8d3", "#f4ae86", "#f5ee9d", "#b9c7d6")
 MARKDOWN_SENTENCES = 10
+NO_BREAK = "\u00a0"
 RIGHT, WRONG = "✓", "✗"  # beside the types, so that nobody has to tell colours apart
 
 
@@ -94,12 +95,12 @@ def _draw(sentence: Report, spans: set[Any], other: set[Any], types: list[str]) 
         {
             "start": places[start][0],
             "end": places[end - 1][1],
-            "label": f"{label} {RIGHT if (start, end, label) in other else WRONG}",
+            "label": f"{label}{NO_BREAK}{RIGHT if (start, end, label) in other else WRONG}",
         }
         for start, end, label in sorted(spans)
     ]
     tints = {label: TINTS[number % len(TINTS)] for number, label in enumerate(types)}
-    colors = {f"{label} {mark}".upper(): tint for label, tint in tints.items() for mark in (RIGHT, WRONG)}
+    colors = {f"{label}{NO_BREAK}{mark}".upper(): tint for label, tint in tints.items() for mark in (RIGHT, WRONG)}
     drawn: str = displacy.render(
         {"text": text, "ents": entities, "title": None},
         style="ent",
