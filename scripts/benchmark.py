@@ -10,6 +10,7 @@ import typer
 from rich.progress import track
 from rich.table import Table
 
+from multiner.analysis_speed import measure_analysis
 from multiner.calibration_report import describe_calibration, draw_reliability
 from multiner.columns import open_columns
 from multiner.console import err, out, percent, plain_errors
@@ -177,6 +178,32 @@ def train(
             table.add_row(name, str(row["seed"]), *figures, *scores)
     out.print(table)
     out.print(f"\n[green]✔[/] {output}")
+
+
+@app.command()
+def analysis(
+    test: Annotated[Path, typer.Argument(help="A .spacy file, or a folder of them, to evaluate and analyse.")],
+    train: Annotated[Path, typer.Argument(help="What a pipeline would have been trained on.")],
+    seed: Annotated[int, typer.Option(help="Of the disturbance and of the bootstrap.")] = 0,
+    output: Annotated[Path, typer.Option(help="Where the figures go as JSON.")] = Path("results/analysis.json"),
+) -> None:
+    """Print how long evaluation and analysis take beside prediction, and with how much memory.
+
+    Nothing is predicted: the gold entities are disturbed instead, so that only the rest is measured.
+    """
+    with plain_errors():
+        with err.status("Evaluating and analysing"):
+            report = measure_analysis(test, train, seed)
+        command = shlex.join(["python", *sys.argv])
+        write_json({"command": command, "machine": describe_machine(), **report}, output)
+    sizes = f"{report['sentences']:,} sentences, {report['words']:,} words"
+    table = Table(title=f"{sizes}, F1 {percent(report['f1'])}", title_justify="left")
+    table.add_column("Part")
+    table.add_column("Seconds", justify="right")
+    for name, seconds in report["seconds"].items():
+        table.add_row(name, f"{seconds:,.1f}")
+    out.print(table)
+    out.print(f"Peak memory {report['peak_memory_mb']:,} MB\n\n[green]✔[/] {output}")
 
 
 def show_spacing(rows: list[dict[str, Any]]) -> None:

@@ -1,20 +1,15 @@
 """Count what a corpus is made of, and what in it makes scores look better or worse than they are."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from spacy.tokens import Doc
 
-from multiner.console import err, out, plain_errors
+from multiner.console import out, plain_errors, watched
 from multiner.pictures import check_matplotlib
-from multiner.statistics import Report, Watch, describe_corpus, load_cutting
+from multiner.statistics import describe_corpus, load_cutting
 from multiner.statistics_tables import tables, write_statistics
+from multiner.tables import show
 
 
 def main(
@@ -35,38 +30,11 @@ def main(
     with plain_errors():
         check_matplotlib()
         cutting = load_cutting(encoder, window) if encoder else None
-        with progress() as watch:
+        with watched() as watch:
             report = describe_corpus(corpus, cutting, watch)
         files = write_statistics(report, output)
-    show(report)
+    show(tables(report), out)
     out.print("\n".join(f"[green]✔[/] {file}" for file in files))
-
-
-@contextmanager
-def progress() -> Iterator[Watch]:
-    """Show which split is read, and how many sentences of it so far."""
-    columns = ("{task.description}", "{task.completed:,} sentences")
-    with Progress(TextColumn(columns[0]), BarColumn(), TextColumn(columns[1]), TimeElapsedColumn(), console=err) as bar:
-
-        def watch(name: str, docs: Iterable[Doc]) -> Iterator[Doc]:
-            return iter(bar.track(docs, description=name))
-
-        yield watch
-
-
-def show(report: Report) -> None:
-    """Print the tables."""
-    for content in tables(report):
-        table = Table(title=content.title, title_justify="left")
-        for number, column in enumerate(content.columns):
-            figure = content.is_figure(number)
-            # Headings may be broken into lines, figures not.
-            width = max(len(row[number]) for row in content.rows) if figure else None
-            table.add_column(column, justify="right" if figure else "left", min_width=width, overflow="fold")
-        for row in content.rows:
-            table.add_row(*map(escape, row))
-        out.print(table)
-        out.print(f"{escape(content.meaning)}\n", style="dim")
 
 
 if __name__ == "__main__":

@@ -28,23 +28,37 @@ LIBRARY = sorted(path.relative_to(PROJECT).as_posix() for path in (PROJECT / "co
 # What making wheels and asking people on the terminal need, but no weight depends on.
 NOT_FOR_TRAINING = {
     "__init__",
+    "analysis",
+    "analysis_speed",
     "bundled",
     "calibration_report",
+    "comparison",
     "console",
     "conversion_speed",
     "devices",
     "errors",
     "evaluation",
     "files",
+    "intervals",
+    "losses",
     "manifest",
+    "matching",
     "memory_use",
+    "model_card",
     "packaging",
     "pictures",
+    "predictions",
     "progress",
     "rejoining",
+    "relabelling",
+    "report",
+    "report_plots",
+    "report_tables",
     "statistics",
     "statistics_plots",
     "statistics_tables",
+    "suspects",
+    "tables",
     "training_speed",
 }
 # They make the corpus, on which training depends instead; the last three serve both.
@@ -98,7 +112,8 @@ def test_the_config_of_a_shared_encoder_trains_as_the_others_do():
 
 
 def test_dependencies_of_commands_name_every_part_they_depend_on():
-    assert [dep for dep in command("package")["deps"] if dep.startswith("components/")] == LIBRARY
+    library = [*LIBRARY, "components/multiner/templates"]
+    assert [dep for dep in command("package")["deps"] if dep.startswith("components/")] == library
     wanted = {path for path in LIBRARY if Path(path).stem not in NOT_FOR_TRAINING}
     assert {dep for dep in command("train")["deps"] if dep.startswith("components/")} == wanted
     made_by = {Path(dep).stem for dep in command("convert")["deps"] if dep.startswith("components/")}
@@ -200,10 +215,12 @@ def test_from_files_to_wheels(tiny_encoder, tmp_path):
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["strict"]["micro"]["f1"] == pytest.approx(scores["spacy"]["ents_f"])
     before = get_checksum(model)
-    packaged = run_script(
-        *["scripts/package.py", model, tmp_path / "scores.json", tmp_path / "packages"],
+    card = run_script(
+        *["scripts/report.py", model, tmp_path / "scores.json", tmp_path / "card", "--train", tmp_path / "train.spacy"],
         *["--corpus", "wnut17", "--name", "tiny", "--version", "1.2.3"],
     )
+    assert card.returncode == 0, card.stderr
+    packaged = run_script("scripts/package.py", model, tmp_path / "card", tmp_path / "packages")
     assert packaged.returncode == 0, packaged.stderr
     # Packaging changes nothing in what it depends on, or a second `make run` would train again.
     assert get_checksum(model) == before
@@ -213,10 +230,13 @@ def test_from_files_to_wheels(tiny_encoder, tmp_path):
     with zipfile.ZipFile(pipeline) as wheel:
         meta = json.loads(wheel.read("xx_tiny/meta.json"))
         requirements = wheel.read("xx_tiny-1.2.3.dist-info/METADATA").decode()
+        readme = wheel.read("xx_tiny/xx_tiny-1.2.3/README.md").decode()
     assert meta["labels"]["ner"] == ["LOC", "ORG", "PER"]
     assert meta["license"] == meta["sources"][0]["license"] == "CC-BY-4.0"
     assert meta["performance"]["ents_f"] == scores["spacy"]["ents_f"]
     assert "Requires-Dist: spacy-multiner" in requirements
+    assert readme == (tmp_path / "card/README.md").read_text() and "Ada Lovelace" in readme
     with zipfile.ZipFile(library) as wheel:
         names = set(wheel.namelist())
-    assert "multiner/pipe.py" in names and not any(name.startswith("tests") for name in names)
+    assert {"multiner/pipe.py", "multiner/templates/report.html.jinja"} <= names
+    assert not any(name.startswith("tests") for name in names)

@@ -17,9 +17,11 @@ from thinc.api import Config, fix_random_seed
 from transformers import AutoTokenizer
 
 from multiner import shared
+from multiner.losses import describe_losses, word_losses
 from multiner.model import EveryPiece
 from multiner.optimizer import AdamW
 from multiner.pipe import Multiner
+from multiner.predictions import predict
 from multiner.shared import TransformerMissing, all_pieces, first_pieces
 
 from .conftest import PROJECT, SENTENCES, learn_by_heart, make_doc
@@ -341,3 +343,11 @@ def test_spacy_train_runs_the_config_as_it_stands(tmp_path):
     assert best("Ada Lovelace lives in London").ents[0].label_ == "PER"
     assert best.pipe_names == ["transformer", "ner", "tagger"]
     assert not list(Path(tmp_path / "out" / "model-best" / "ner").rglob("tokenizer.json"))
+
+
+def test_losses_are_known_where_the_encoder_is_shared_and_pieces_are_not(learnt):
+    predictions = predict(learnt, [make_doc(learnt, *sentence) for sentence in SENTENCES])
+    losses = word_losses(predictions)
+    assert losses is not None and predictions.pieces is None
+    found = describe_losses(losses, predictions.gold, predictions.pieces)
+    assert found["mean"] < 0.1 and found["by_piece"] is None

@@ -8,9 +8,8 @@ from spacy.tokens import DocBin
 from transformers import AutoTokenizer
 
 from multiner import training_speed
-from multiner.evaluation import iob2_tags
 from multiner.tags import IGNORED, tag_names
-from multiner.training_speed import Comparison, TrainerMissing, compare_training, train_usual
+from multiner.training_speed import Comparison, TrainerMissing, compare_training, tags_of, train_usual
 
 from .conftest import PROJECT, SENTENCES, make_doc
 
@@ -44,7 +43,7 @@ def test_the_labels_of_first_pieces_are_the_tags_of_words(nlp, tiny_encoder):
         doc = make_doc(nlp, *sentence)
         labels = training_speed._encode(doc, tokenizer, TAGS)["labels"]
         assert len([label for label in labels if label != IGNORED]) == len(doc) < len(labels)
-        assert [training_speed._tags_of_words(doc, tokenizer, labels, TAGS)] == iob2_tags([doc])
+        assert training_speed._tags_of_words(doc, tokenizer, labels, TAGS) == tags_of(doc)
 
 
 def test_what_the_usual_recipe_needs_is_named(comparison, monkeypatch):

@@ -1,13 +1,17 @@
 """What the project's commands share: how they speak."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from .errors import UserError
+
+Watch = Callable[[str, Iterable[Any]], Iterable[Any]]
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -27,3 +31,15 @@ def plain_errors() -> Iterator[None]:
 def percent(share: float | None) -> str:
     """A share as people read it, for example 83.1."""
     return "-" if share is None else f"{100 * share:.1f}"
+
+
+@contextmanager
+def watched(unit: str = "sentences") -> Iterator[Watch]:
+    """Show what is gone through, and how far."""
+    columns = ("{task.description}", f"{{task.completed:,}} {unit}")
+    with Progress(TextColumn(columns[0]), BarColumn(), TextColumn(columns[1]), TimeElapsedColumn(), console=err) as bar:
+
+        def watch(name: str, things: Iterable[Any]) -> Iterator[Any]:
+            return iter(bar.track(things, description=name))
+
+        yield watch

@@ -191,6 +191,10 @@ def gold_words_corpus(path: Path, limit: int = 0) -> Callable[[Language], Iterat
     return read
 
 
-def without_annotation(doc: Doc) -> Doc:
-    """A document with the same words and blanks, and nothing else."""
-    return Doc(doc.vocab, words=[token.text for token in doc], spaces=[bool(token.whitespace_) for token in doc])
+def without_annotation(doc: Doc, vocab: Vocab | None = None) -> Doc:
+    """A document with the same words and blanks, and nothing else.
+
+    vocab (Vocab | None): The vocabulary that it is to have; that of the document if None.
+    """
+    words, spaces = [token.text for token in doc], [bool(token.whitespace_) for token in doc]
+    return Doc(doc.vocab if vocab is None else vocab, words=words, spaces=spaces)

@@ -141,6 +141,11 @@ class TaggerShim(Shim):
         """Where the network's weights are."""
         return self.network.head.weight.device
 
+    @property
+    def cutter(self) -> PieceCutter | None:
+        """What cuts words into pieces; None where another component does that."""
+        return self._cutter if self.is_ready else None
+
     def start(self, encoder: Encoder, tags: int) -> None:
         """Take an encoder and put a new head with that many tags on it."""
         self._adopt(encoder, WordTagger(encoder.module, encoder.width, tags))

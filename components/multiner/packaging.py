@@ -7,15 +7,11 @@ import subprocess
 import sys
 import tempfile
 import venv
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .catalog import SOURCES, Source
 from .errors import UserError
-from .files import write_json
 
-LIBRARY = "spacy-multiner"
 # Runs in the new environment: no sockets, then load the pipeline by name and annotate.
 PROBE = """
 import json, socket, sys
@@ -41,61 +37,29 @@ class PackagingError(UserError, RuntimeError):
     """A wheel could not be built, installed or used; the message has what the failing program said."""
 
 
-def describe_model(model: Path, corpus: str, scores: Path, *, data_license: str = "") -> dict[str, Any]:
-    """What a pipeline's package should say of itself, with data, licence and scores, in the form of `meta.json`.
-
-    A model inherits the conditions of the data that it was trained on, so its licence is the data's.
-
-    model (Path): A folder that `spacy train` wrote.
-    corpus (str): Name of the training corpus, one of `multiner.catalog.SOURCES` or any other.
-    scores (Path): A report of `multiner.evaluation.evaluate` as JSON.
-    data_license (str): Licence of a corpus that is not among `SOURCES`.
-    RAISES: FileNotFoundError when the model or the report is not there.
-    """
-    source = SOURCES.get(corpus, Source(corpus, "", data_license or "unknown"))
-    path = model / "meta.json"
-    for needed in (path, scores):
-        if not needed.exists():
-            raise FileNotFoundError(f"There is no {needed}. Train and evaluate the pipeline first.")
-    meta: dict[str, Any] = json.loads(path.read_text(encoding="utf8"))
-    report = json.loads(scores.read_text(encoding="utf8"))
-    meta["description"] = f"Named entities ({', '.join(_labels(meta))}), trained with {LIBRARY} on {source.name}"
-    meta["license"] = source.license
-    meta["sources"] = [asdict(source)]
-    meta["performance"] = {
-        **report["spacy"],
-        "seqeval_default_f1": report["default"]["micro"]["f1"],
-        "seqeval_strict_f1": report["strict"]["micro"]["f1"],
-        "raw_text_f1": report["raw_text"]["f1"],
-        "test_docs": report["docs"],
-        "by_language": report["by_language"],
-    }
-    return meta
-
-
-def _labels(meta: dict[str, Any]) -> list[str]:
-    return sorted({label for labels in meta.get("labels", {}).values() for label in labels})
-
-
-def build_wheels(
-    model: Path, meta: dict[str, Any], packages: Path, *, name: str, version: str, library_source: Path
-) -> list[Path]:
+def build_wheels(model: Path, card: Path, packages: Path, *, library_source: Path) -> list[Path]:
     """Build the pipeline's wheel and the library's, side by side, so that `pip install --find-links` finds both.
 
     model (Path): The trained pipeline's folder, which stays as it is.
-    meta (dict): What `describe_model` gave.
+    card (Path): A folder that `model_card.write_card` wrote: its meta.json, which has name and version too, and its
+        README.md go into the pipeline's wheel.
     library_source (Path): The folder of the library's setup.cfg.
     RETURNS: The paths of the two wheels.
-    RAISES: PackagingError.
+    RAISES: PackagingError; FileNotFoundError without a card.
     """
+    meta, readme = card / "meta.json", card / "README.md"
+    for needed in (meta, readme):
+        if not needed.exists():
+            raise FileNotFoundError(f"There is no {needed}. Write the model card first: scripts/report.py.")
     packages.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=packages, prefix=".building") as scratch:
         built = Path(scratch)
-        write_json(meta, built / "meta.json")
         run(
-            *[sys.executable, "-m", "spacy", "package", model, built, "--name", name, "--version", version],
-            *["--build", "none", "--force", "--meta-path", built / "meta.json"],
+            *[sys.executable, "-m", "spacy", "package", model, built],
+            *["--build", "none", "--force", "--meta-path", meta],
         )
+        for generated in built.rglob("README.md"):
+            shutil.copy(readme, generated)
         # A copy is built from, so that setuptools leaves no build folder in the project.
         source = built / "library"
         shutil.copytree(

@@ -255,8 +255,20 @@ class Multiner(TrainablePipe):
         RAISES: ComponentError if the component is neither trained nor loaded.
         """
         docs = list(docs)
+        return self.decode(docs, self.tag_scores(docs))
+
+    def tag_scores(self, docs: Sequence[Doc]) -> list[Scores]:
+        """The scores that entities are decoded from.
+
+        RETURNS: For each document an array (words, tags), tags as `tags.tag_names` orders those of the labels.
+        RAISES: ComponentError if the component is neither trained nor loaded.
+        """
         self._require_weights()
-        return [self._decode(doc, scores) for doc, scores in zip(docs, self.model.predict(docs), strict=True)]
+        return self.model.predict(list(docs))
+
+    def decode(self, docs: Sequence[Doc], scores: Sequence[Scores]) -> Predictions:
+        """The entities that scores spell, and their confidences; see `predict`."""
+        return [self._decode(doc, scored) for doc, scored in zip(docs, scores, strict=True)]
 
     def _decode(self, doc: Doc, scores: Scores) -> tuple[list[tuple[int, int, str]], NDArray[np.float32]]:
         taken = np.isin(doc.to_array("ENT_IOB"), (INSIDE, BEGIN)) & (not self.cfg["overwrite_ents"])

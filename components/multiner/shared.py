@@ -58,6 +58,11 @@ class SharedShim(TaggerShim):
         super().__init__(config)
         self.listener = listener
 
+    @property
+    def cutter(self) -> None:
+        """The transformer cuts words, not this."""
+        return None
+
     def start_shared(self, tags: int) -> None:
         """Put a new head with that many tags on the transformer.
 

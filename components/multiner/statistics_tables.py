@@ -1,32 +1,15 @@
 """What was counted in a corpus, as tables for people and as files."""
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 from .console import percent
 from .files import new_file, write_json
 from .statistics import LENGTHS, MOST_FREQUENT, Report
 from .statistics_plots import draw
+from .tables import Table, count, markdown_parts, plain
 
-# Characters that Markdown would take for its own.
-MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~&])")
-FIGURE = re.compile(r"[\d.,]+|-")
 SUMMARY = {"mean": "mean", "median": "median", "percentile_95": "95 %", "max": "most"}
-
-
-class Table(NamedTuple):
-    """A table, and in `meaning` how its figures are defined."""
-
-    title: str
-    meaning: str
-    columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-
-    def is_figure(self, column: int) -> bool:
-        """Whether there are numbers in all rows of a column."""
-        return all(FIGURE.fullmatch(row[column]) for row in self.rows)
 
 
 def tables(report: Report) -> list[Table]:
@@ -69,24 +52,10 @@ def markdown(report: Report, pictures: Iterable[str] = ()) -> str:
 
     pictures (Iterable[str]): Names of picture files beside the Markdown.
     """
-    parts = [f"# Statistics of {_plain(report['corpus'])}"]
+    parts = [f"# Statistics of {plain(report['corpus'])}"]
     parts += [f"![{Path(picture).stem.replace('-', ' ').capitalize()}]({picture})" for picture in pictures]
-    for table in tables(report):
-        # Names stand left, figures right.
-        rule = ["---:" if table.is_figure(number) else "---" for number in range(len(table.columns))]
-        lines = [table.columns, rule, *([_plain(cell) for cell in row] for row in table.rows)]
-        parts += [f"## {table.title}", table.meaning, "\n".join(f"| {' | '.join(line)} |" for line in lines)]
+    parts += markdown_parts(tables(report))
     return "\n\n".join(parts) + "\n"
-
-
-def _plain(text: str) -> str:
-    return MARKUP.sub(r"\\\1", text)
-
-
-def _count(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"
 
 
 def _types(report: Report) -> Table:
@@ -97,8 +66,8 @@ def _types(report: Report) -> Table:
         [
             (
                 split,
-                *(_count(counts["entities_by_type"][label]) for label in report["labels"]),
-                _count(counts["entities"]),
+                *(count(counts["entities_by_type"][label]) for label in report["labels"]),
+                count(counts["entities"]),
             )
             for split, counts in report["splits"].items()
         ],
@@ -114,12 +83,12 @@ def _sizes(report: Report) -> Table:
         [
             (
                 split,
-                _count(counts["sentences"]),
-                _count(counts["sentences_without_entity"]),
+                count(counts["sentences"]),
+                count(counts["sentences_without_entity"]),
                 percent(counts["share_without_entity"]),
-                _count(counts["words"]),
+                count(counts["words"]),
                 percent(counts["share_of_words_in_entities"]),
-                _count(counts["words_without_annotation"]),
+                count(counts["words_without_annotation"]),
             )
             for split, counts in report["splits"].items()
         ],
@@ -136,7 +105,7 @@ def _sentence_lengths(report: Report) -> Table:
 
 
 def _summary(values: dict[str, float | None]) -> list[str]:
-    return [_count(values[name]) for name in SUMMARY]
+    return [count(values[name]) for name in SUMMARY]
 
 
 def _languages(report: Report) -> Table:
@@ -145,7 +114,7 @@ def _languages(report: Report) -> Table:
         "As the corpus says for each sentence; unknown where it does not.",
         ("Split", "language", "sentences", "words", "entities"),
         [
-            (split, language, *(_count(row[key]) for key in ("sentences", "words", "entities")))
+            (split, language, *(count(row[key]) for key in ("sentences", "words", "entities")))
             for split, counts in report["splits"].items()
             for language, row in counts["by_language"].items()
         ],
@@ -158,7 +127,7 @@ def _lengths(report: Report) -> Table:
         "Entities of so many words, and the words of the longest.",
         ("Split", "type", *LENGTHS, "longest"),
         [
-            (split, name, *(_count(lengths[key]) for key in (*LENGTHS, "longest")))
+            (split, name, *(count(lengths[key]) for key in (*LENGTHS, "longest")))
             for split, counts in report["splits"].items()
             for name, lengths in (
                 *counts["entity_lengths"]["by_type"].items(),
@@ -206,7 +175,7 @@ def _pieces(report: Report) -> list[Table]:
                     split,
                     language,
                     *_summary(pieces["per_sentence"]),
-                    _count(pieces["sentences_longer_than_window"]),
+                    count(pieces["sentences_longer_than_window"]),
                     percent(pieces["share_longer_than_window"]),
                 )
                 for split, language, pieces in rows
@@ -225,10 +194,10 @@ def _unseen(report: Report) -> Table:
             (
                 split,
                 name,
-                _count(row["entities"]),
-                _count(row["unseen"]),
+                count(row["entities"]),
+                count(row["unseen"]),
                 percent(row["share_unseen"]),
-                _count(row["unseen_with_type"]),
+                count(row["unseen_with_type"]),
                 percent(row["share_unseen_with_type"]),
             )
             for split, unseen in report.get("unseen", {}).items()
@@ -243,7 +212,7 @@ def _repeated(report: Report) -> Table:
         "Sentences with the same words, in the same order and spelling, as an earlier one of their split.",
         ("Split", "sentences", "repeated", "% of sentences"),
         [
-            (split, _count(row["sentences"]), _count(row["repeated_sentences"]), percent(row["share_repeated"]))
+            (split, count(row["sentences"]), count(row["repeated_sentences"]), percent(row["share_repeated"]))
             for split, row in report["splits"].items()
         ],
     )
@@ -254,7 +223,7 @@ def _shared(report: Report) -> Table:
         "Sentences in two splits",
         "Sentences whose words, in the same order and spelling, are those of a sentence in another split.",
         ("Split", "also in", "sentences", "% of the split"),
-        [(row["split"], row["also_in"], _count(row["sentences"]), percent(row["share"])) for row in report["shared"]],
+        [(row["split"], row["also_in"], count(row["sentences"]), percent(row["share"])) for row in report["shared"]],
     )
 
 
@@ -282,9 +251,9 @@ def _contradictions(report: Report) -> list[Table]:
         [
             (
                 name,
-                _count(found[kind]["forms"]),
+                count(found[kind]["forms"]),
                 percent(found[kind]["forms"] / found["forms"]),
-                _count(found[kind]["mentions"]),
+                count(found[kind]["mentions"]),
                 percent(found[kind]["share_of_mentions"]),
             )
             for kind, name in kinds.items()
@@ -302,7 +271,7 @@ def _contradictions(report: Report) -> list[Table]:
                 f"Forms with {name}" if kind == "several_labels" else f"Forms that are {name}",
                 f"The first {MOST_FREQUENT} {order[kind]}.",
                 ("Form", "labels", "outside"),
-                [(row["form"], _labels(row["labels"]), _count(row["outside"])) for row in found[kind]["most_frequent"]],
+                [(row["form"], _labels(row["labels"]), count(row["outside"])) for row in found[kind]["most_frequent"]],
             )
             for kind, name in kinds.items()
         ),
@@ -310,4 +279,6 @@ def _contradictions(report: Report) -> list[Table]:
 
 
 def _labels(labels: dict[str, int]) -> str:
-    return ", ".join(f"{label} {_count(count)}" for label, count in sorted(labels.items(), key=lambda item: -item[1]))
+    return ", ".join(
+        f"{label} {count(mentions)}" for label, mentions in sorted(labels.items(), key=lambda item: -item[1])
+    )

@@ -27,11 +27,12 @@ from spacy.vocab import Vocab
 
 from .docbins import read_docs, without_annotation
 from .errors import UserError
-from .evaluation import Report, iob2_tags
-from .tags import IGNORED, LabelStrategy, piece_labels, tag_names
+from .predictions import word_spans
+from .tags import IGNORED, LabelStrategy, piece_labels, tag_names, tags_from_spans
 
 MEGABYTE = 1 << 20
 STRATEGY: LabelStrategy = "first"
+Report = dict[str, Any]
 
 
 class TrainerMissing(UserError, ImportError):
@@ -133,9 +134,14 @@ def train_usual(comparison: Comparison) -> Report:
     return _report(len(docs) * comparison.epochs, seconds, test, predicted)
 
 
+def tags_of(doc: Doc) -> list[str]:
+    """The IOB2 tags of a document's words."""
+    return tags_from_spans(word_spans(doc), len(doc))
+
+
 def _encode(doc: Doc, tokenizer: Any, tags: Sequence[str]) -> dict[str, list[int]]:
     encoded = tokenizer([token.text for token in doc], is_split_into_words=True, truncation=True)
-    numbers = [tags.index(tag) for tag in iob2_tags([doc])[0]]
+    numbers = [tags.index(tag) for tag in tags_of(doc)]
     return {**encoded, "labels": piece_labels(numbers, encoded.word_ids(), STRATEGY).tolist()}
 
 
@@ -169,7 +175,7 @@ def train_ours(comparison: Comparison) -> Report:
         # After the line from before training, one for each epoch has the speed of training alone.
         seconds = sum(words / row["Words/s"] for row in srsly.read_jsonl(log) if row["Step"])
         best = spacy.load(Path(folder) / "model-best", vocab=nlp.vocab)
-        predicted = iob2_tags(best.pipe(map(without_annotation, test)))
+        predicted = [tags_of(doc) for doc in best.pipe(map(without_annotation, test))]
     return _report(len(docs) * comparison.epochs, seconds, test, predicted)
 
 
@@ -177,7 +183,7 @@ def _report(sentences: int, seconds: float, gold: Sequence[Doc], predicted: list
     from seqeval.metrics import f1_score
     from seqeval.scheme import IOB2
 
-    tags = iob2_tags(gold)
+    tags = [tags_of(doc) for doc in gold]
     return {
         "training_seconds": round(seconds, 1),
         "sentences_per_second": round(sentences / seconds, 2),
