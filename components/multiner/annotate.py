@@ -312,15 +312,15 @@ def _held(output: Path) -> Iterator[None]:
     """Nobody else writes to the folder. The system forgets who did when that process ends, however it ends."""
     path = output / LOCK
     lock = FileLock(path)
-    try:
-        with _said_plainly(output):
-            output.mkdir(parents=True, exist_ok=True)
+    with _said_plainly(output):
+        output.mkdir(parents=True, exist_ok=True)
+        try:
             lock.acquire(timeout=0)
-    except Timeout:
-        who = path.read_text(encoding="utf8")
-        raise AnnotationError(
-            f"Another run ({who}) is writing to {output}. Wait for its end, or choose another folder."
-        ) from None
+        except Timeout:
+            who = path.read_text(encoding="utf8")
+            raise AnnotationError(
+                f"Another run ({who}) is writing to {output}. Wait for its end, or choose another folder."
+            ) from None
     try:
         path.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf8")
         yield

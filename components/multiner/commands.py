@@ -140,18 +140,20 @@ def _progress() -> "Iterator[Watch]":
 
 def _show(outcome: "Outcome", output: Path) -> None:
     totals, before = outcome.totals, outcome.before
+    lines = []
     if totals == before:
-        out.print(f"{output} was finished already, of this input, model and settings; nothing was done.")
+        lines.append(f"{output} was finished already, of this input, model and settings; nothing was done.")
     elif before.shards:
-        out.print(f"Went on after {before.documents:,} documents in {before.shards:,} files that were finished.")
+        lines.append(f"Went on after {before.documents:,} documents in {before.shards:,} files that were finished.")
     if outcome.passed_over:
         kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in outcome.passed_over.items())
-        out.print(f"[yellow]Files of other kinds were passed over: {escape(kinds)}.[/]")
+        lines.append(f"[yellow]Files of other kinds were passed over: {escape(kinds)}.[/]")
     if totals.blank:
-        out.print(f"Empty lines, which are no documents: {totals.blank:,}.")
+        lines.append(f"Empty lines, which are no documents: {totals.blank:,}.")
     if totals.rejected:
-        out.print(f"[yellow]Rows that could not be read: {totals.rejected:,}, listed in {output / '_rejects.jsonl'}[/]")
-    out.print(
+        lines.append(f"[yellow]Rows that could not be read: {totals.rejected:,}, listed in {output / '_rejects.jsonl'}[/]")
+    lines.append(
         f"[green]✔[/] {output}: {totals.documents:,} documents, {totals.words:,} words, {totals.entities:,} entities in "
         f"{totals.shards:,} {'file' if totals.shards == 1 else 'files'}"
     )
+    out.print("\n".join(lines), soft_wrap=True)

@@ -230,7 +230,7 @@ def _read_jsonl(source: Source, text_column: str) -> Iterator[Item]:
             yield Blank(done)
         else:
             try:
-                row = json.loads(text, parse_constant=_refuse_constant)
+                row = json.loads(text.rstrip("\r\n"), parse_constant=_refuse_constant)
                 if "\\ud" in text or "\\uD" in text:
                     json.dumps(row, ensure_ascii=False).encode()
             except json.JSONDecodeError as error:
