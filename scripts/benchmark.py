@@ -10,6 +10,12 @@ import typer
 from rich.progress import track
 from rich.table import Table
 
+from multiner.annotation_speed import (
+    measure_annotation_memory,
+    measure_annotation_speed,
+    measure_engines,
+    texts_of,
+)
 from multiner.calibration_report import describe_calibration, draw_reliability
 from multiner.columns import open_columns
 from multiner.console import err, out, percent, plain_errors
@@ -141,6 +147,56 @@ def memory(
     table.add_row(f"{texts:,}", f"{report['seconds']:,.0f}", *sizes)
     out.print(table)
     out.print(f"\n[green]✔[/] {output}\n[green]✔[/] {picture}")
+
+
+@app.command()
+def annotate(
+    model: Annotated[str, typer.Argument(help="The pipeline whose speed is measured.")],
+    files: Annotated[list[Path], typer.Argument(help="Column files; their sentences are the documents.")],
+    documents: Annotated[int, typer.Option(help="Annotate so many of them for the speed; 0 for all.")] = 5000,
+    rounds: Annotated[int, typer.Option(min=1, help="Measure the speed so often, both ways in turn.")] = 3,
+    workers: Annotated[int, typer.Option(min=1, help="Processes and Ray actors.")] = 2,
+    ray: Annotated[bool, typer.Option(help="Measure Ray beside processes.")] = True,
+    small_model: Annotated[
+        str, typer.Option(help="The pipeline that memory is measured with; a small one does, only growth counts.")
+    ] = "",
+    texts: Annotated[int, typer.Option(help="How many short documents memory is measured over.")] = 1_000_000,
+    output: Annotated[Path, typer.Option(help="Where figures (JSON) and picture (PNG) go.")] = Path(
+        "results/annotate.json"
+    ),
+) -> None:
+    """Print the speed of `multiner annotate` beside `nlp.pipe` in memory, of its engines, and the memory it takes."""
+    with plain_errors():
+        check_matplotlib()
+        sentences = texts_of(files)
+        some = sentences[:documents] if documents else sentences
+        with err.status(f"{len(some):,} documents, {rounds} rounds"):
+            speed = measure_annotation_speed(model, some, rounds)
+        with err.status(f"{len(some):,} documents, engines"):
+            engines = measure_engines(model, some, workers, ray=ray)
+        with err.status(f"{texts:,} documents, memory"):
+            used = measure_annotation_memory(small_model or model, sentences, texts)
+        command = shlex.join(["python", *sys.argv])
+        report = {"speed": speed, "engines": engines, "memory": used}
+        write_json({"command": command, "machine": describe_machine(), **report}, output)
+        picture = output.with_suffix(".png")
+        draw_memory(used, picture)
+    table = Table(title="From file to files beside nlp.pipe in memory, words/s", title_justify="left")
+    for column in ("", *(f"Round {number}" for number in range(1, rounds + 1))):
+        table.add_column(column, justify="right" if column else "left")
+    for name, title in (("pipe", "nlp.pipe"), ("annotate", "multiner annotate")):
+        table.add_row(title, *(f"{value:,.0f}" for value in speed[name]))
+    out.print(table)
+    out.print(f"multiner annotate has {percent(speed['ratio'])} % of the speed of nlp.pipe.\n")
+    for name, seconds in engines["seconds"].items():
+        out.print(f"{name}: {seconds:,.1f} s for {engines['documents']:,} documents, start and loading included")
+    if ray:
+        out.print(f"Ray's files are {'the same' if engines['same_output'] else '[red]not[/] the same'}, byte for byte.")
+    sizes = (f"{used[f'{when}_mb']:,.0f} MB {words}" for when, words in SIZES.items())
+    out.print(f"\n{texts:,} documents: {', '.join(sizes)}\n\n[green]✔[/] {output}\n[green]✔[/] {picture}")
+
+
+SIZES = {"after_a_tenth": "after a tenth", "most_after_a_tenth": "at most after it", "at_the_end": "at the end"}
 
 
 def show_spacing(rows: list[dict[str, Any]]) -> None:

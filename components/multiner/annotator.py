@@ -88,7 +88,6 @@ class Annotator:
         self.nlp = load_pipeline(model)
         self.settings = settings
         self.shape = shape
-        self.span_keys = _span_keys(self.nlp)
         labels = _labels(self.nlp)
         if unknown := [label for label in settings.labels if labels and label not in labels]:
             raise AnnotatorError(f"{model} finds no entities of type '{unknown[0]}', but {', '.join(sorted(labels))}.")
@@ -107,7 +106,7 @@ class Annotator:
         def documents() -> Iterator[Annotated]:
             texts = (record.text for record in records)
             for record, doc in zip(records, self.nlp.pipe(texts, batch_size=self.settings.batch_size), strict=True):
-                entities = self.entities(doc)
+                entities = entities_of(self.nlp, doc, self.settings)
                 counts["words"] += len(doc)
                 counts["entities"] += len(entities)
                 yield Annotated(record.columns, entities, doc)
@@ -123,22 +122,22 @@ class Annotator:
             return f"{len(record.text):,} characters, and spaCy takes {self.nlp.max_length:,} at most; split the text"
         return None
 
-    def entities(self, doc: Doc) -> list[Entity]:
-        """The entities of a document that the settings want, with their confidences."""
-        confidences: dict[tuple[int, int], float] = {}
-        for key in self.span_keys:
-            group = doc.spans.get(key)
-            if group is not None:
-                scores = group.attrs["scores"]
-                for span, score in zip(group, scores, strict=True):
-                    confidences[span.start, span.end] = round(float(score), DECIMALS)
-        found = []
-        for span in doc.ents:
-            confidence = confidences.get((span.start, span.end))
-            sure = confidence is None or confidence >= self.settings.threshold
-            if sure and (not self.settings.labels or span.label_ in self.settings.labels):
-                found.append(Entity(span.start_char, span.end_char, span.label_, span.text, confidence))
-        return found
+
+def entities_of(nlp: Language, doc: Doc, settings: Settings) -> list[Entity]:
+    """The entities of a document that the settings want, with their confidences."""
+    confidences: dict[tuple[int, int], float] = {}
+    for _, pipe in nlp.pipeline:
+        group = doc.spans.get(pipe.cfg["spans_key"]) if isinstance(pipe, Multiner) else None
+        if group is not None:
+            for span, score in zip(group, group.attrs["scores"], strict=True):
+                confidences[span.start, span.end] = round(float(score), DECIMALS)
+    found = []
+    for span in doc.ents:
+        confidence = confidences.get((span.start, span.end))
+        sure = confidence is None or confidence >= settings.threshold
+        if sure and (not settings.labels or span.label_ in settings.labels):
+            found.append(Entity(span.start_char, span.end_char, span.label_, span.text, confidence))
+    return found
 
 
 def load_pipeline(model: str) -> Language:
@@ -163,11 +162,6 @@ def folder_of(model: str) -> Path:
     if not (Path(model) / "config.cfg").is_file():
         raise FileNotFoundError(f"There is no pipeline '{model}', neither a folder with one nor an installed package.")
     return Path(model)
-
-
-def _span_keys(nlp: Language) -> list[str]:
-    """Where in `doc.spans` components of ours say how sure they are."""
-    return [pipe.cfg["spans_key"] for _, pipe in nlp.pipeline if isinstance(pipe, Multiner)]
 
 
 def _labels(nlp: Language) -> set[str]:

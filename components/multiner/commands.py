@@ -97,6 +97,26 @@ def annotate(
     _show(outcome, output)
 
 
+@app.command()
+def demo(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL [MODEL]", help=f"{MODEL} Two are shown side by side.")],
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where the page is: http://localhost:PORT")] = 8501,
+    address: Annotated[
+        str, typer.Option(help="Who can see it: this machine (localhost), or whoever reaches it (0.0.0.0).")
+    ] = "localhost",
+) -> None:
+    """Show on a page what a pipeline finds in a text, and how sure it is.
+
+    Everything stays on this machine, and nothing is fetched from others. Ctrl+C ends it.
+    """
+    if len(models) > 2:
+        raise typer.BadParameter("Two pipelines fit side by side, not more.")
+    with plain_errors():
+        from .demo import serve
+
+        serve(models, port=port, address=address)
+
+
 def _engine(name: str, workers: int, gpu_id: int, cpus: float, gpus: float, address: str | None) -> "Engine":
     from .engines import in_processes, in_this_process
 
