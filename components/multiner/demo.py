@@ -27,6 +27,7 @@ COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#D55E00", "#56B4E9", "#F0E442")
 # Colours are mixed into whatever the page's own background is, so light and dark need no other ones.
 STYLE = """
 <style>
+.stMainBlockContainer { padding-top: 3rem; }
 .marked { line-height: 2.4; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 1.05rem; }
 .marked .entity { padding: .22em .35em; border-radius: .35em; border-bottom: 3px solid var(--colour);
   background: color-mix(in srgb, var(--colour) 26%, transparent);
@@ -102,7 +103,7 @@ def class_of(label: str) -> str:
 
 def colours_of(labels: Sequence[str]) -> dict[str, str]:
     """A colour for each label, the same whatever else there is in the text."""
-    return {label: COLOURS[number % len(COLOURS)] for number, label in enumerate(sorted(labels))}
+    return {label: COLOURS[number % len(COLOURS)] for number, label in enumerate(sorted(set(labels)))}
 
 
 def labels_of(nlp: Language) -> list[str]:
