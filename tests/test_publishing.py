@@ -118,5 +118,7 @@ def test_what_is_missing_or_refused_is_said_plainly(packages):
         def create_repo(self, repo_id: str, *, private: bool, exist_ok: bool) -> None:
             raise ConnectionError("403 Forbidden.")
 
-    with pytest.raises(PublishingError, match="The hub does not take me/tiny: 403 Forbidden. Log in with `hf auth login`"):
+    with pytest.raises(
+        PublishingError, match="The hub does not take me/tiny: 403 Forbidden. Log in with `hf auth login`"
+    ):
         publish(packages, "xx_tiny", "me/tiny", Refusing())

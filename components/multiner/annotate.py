@@ -275,7 +275,8 @@ def write(path: Path, content: bytes) -> None:
 
 
 def _place(shard: Shard) -> str:
-    first = min((*shard.records[:1], *shard.rejects[:1]), key=lambda row: row.read)
+    rows: list[Record | Reject] = [*shard.records[:1], *shard.rejects[:1]]
+    first = min(rows, key=lambda row: row.read)
     return f"line {first.line} of {first.source}"
 
 
@@ -291,8 +292,14 @@ def _check_output(output: Path, inputs: Sequence[str], settings: Settings) -> No
         raise AnnotationError(f"The output is a folder, and {output} is a file. Choose another name.")
     for name in inputs:
         folder = Path(name).resolve()
-        if name != STANDARD_INPUT and folder.is_dir() and (folder == output.resolve() or folder in output.resolve().parents):
-            raise AnnotationError(f"{output} lies in {name}, which is read: it would read what it writes. Choose another.")
+        if (
+            name != STANDARD_INPUT
+            and folder.is_dir()
+            and (folder == output.resolve() or folder in output.resolve().parents)
+        ):
+            raise AnnotationError(
+                f"{output} lies in {name}, which is read: it would read what it writes. Choose another."
+            )
 
 
 @contextmanager
@@ -302,8 +309,8 @@ def _said_plainly(output: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise AnnotationError(
-            f"{output} cannot be written to: {error.strerror or error}. What is finished stays; when there is room, and "
-            "the folder can be written to, run the same command again: it goes on."
+            f"{output} cannot be written to: {error.strerror or error}. What is finished stays; when there is room, "
+            "and the folder can be written to, run the same command again: it goes on."
         ) from error
 
 
@@ -364,7 +371,8 @@ def _bind(output: Path, wanted: dict[str, Any]) -> None:
         raise AnnotationError(f"{path} is damaged ({error}). Choose a new folder.") from None
     if differences:
         raise AnnotationError(
-            f"{output} was begun otherwise: {'; '.join(differences)}. Run the command as it was, or choose another folder."
+            f"{output} was begun otherwise: {'; '.join(differences)}. Run the command as it was, or choose another "
+            "folder."
         )
 
 
@@ -377,7 +385,8 @@ def _differences(bound: dict[str, Any], wanted: dict[str, Any]) -> Iterator[str]
             yield f"{name} is new in the input"
         elif bound["input"][name] != about:
             before = bound["input"][name]
-            yield f"{name} was {before['kind']} of {before['bytes']:,} bytes and is {about['kind']} of {about['bytes']:,}"
+            was, now = (f"{each['kind']} of {each['bytes']:,} bytes" for each in (before, about))
+            yield f"{name} was {was} and is {now}"
     for name in bound["input"]:
         if name not in wanted["input"]:
             yield f"{name} was in the input"

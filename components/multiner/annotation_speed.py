@@ -28,9 +28,7 @@ def texts_of(files: Sequence[Path]) -> list[str]:
         for sentence in open_columns(file).sentences(repair=True):
             spaces = spaces_after(sentence.words, sentence.language)
             texts.append(
-                "".join(
-                    word + " " * space for word, space in zip(sentence.words, spaces, strict=True)
-                ).strip()
+                "".join(word + " " * space for word, space in zip(sentence.words, spaces, strict=True)).strip()
             )
     return texts
 

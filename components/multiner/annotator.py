@@ -117,7 +117,9 @@ class Annotator:
 
     def _unfit(self, record: Record) -> str | None:
         if self.settings.entities_column in record.columns and self.settings.format != "docbin":
-            return f"it has a column '{self.settings.entities_column}' already; say with --into how the new one is called"
+            return (
+                f"it has a column '{self.settings.entities_column}' already; say with --into how the new one is called"
+            )
         if len(record.text) > self.nlp.max_length:
             return f"{len(record.text):,} characters, and spaCy takes {self.nlp.max_length:,} at most; split the text"
         return None
@@ -148,7 +150,9 @@ def load_pipeline(model: str) -> Language:
     folder_of(model)
     nlp = spacy.load(model)
     if not any("doc.ents" in nlp.get_pipe_meta(name).assigns for name in nlp.pipe_names):
-        raise AnnotatorError(f"{model} has no component that finds entities, but {', '.join(nlp.pipe_names) or 'none'}.")
+        raise AnnotatorError(
+            f"{model} has no component that finds entities, but {', '.join(nlp.pipe_names) or 'none'}."
+        )
     return nlp
 
 

@@ -56,7 +56,9 @@ def annotate(
     workers: Annotated[
         int, typer.Option(min=1, help="Processes, among which the cores are divided; each loads the pipeline.")
     ] = 1,
-    shard: Annotated[int, typer.Option(min=1, help="Documents in a file of the output. A run goes on by files.")] = 5000,
+    shard: Annotated[
+        int, typer.Option(min=1, help="Documents in a file of the output. A run goes on by files.")
+    ] = 5000,
     engine: Annotated[
         str, typer.Option(help="local, or ray for --workers actors on a Ray cluster; the result is the same.")
     ] = "local",
@@ -68,10 +70,10 @@ def annotate(
 ) -> None:
     """Write the entities of many documents to the folder OUTPUT, with all other columns as they were.
 
-    Each entity has its first character, the one after its last, label, text and confidence. OUTPUT gets part-00000.jsonl
-    and so on (join them with cat, or read the folder), _rejects.jsonl for rows that could not be read, with line and
-    reason, and _manifest.json, which says of what input, model and settings it is. If a run is stopped or killed, run
-    the same command again: it goes on, and what comes out is the same.
+    Each entity has its first character, the one after its last, label, text and confidence. OUTPUT gets
+    part-00000.jsonl and so on (join them with cat, or read the folder), _rejects.jsonl for rows that could not be
+    read, with line and reason, and _manifest.json, which says of what input, model and settings it is. If a run is
+    stopped or killed, run the same command again: it goes on, and what comes out is the same.
     """
     if len(inputs) < 2:
         raise typer.BadParameter("Name what to read and then the folder to write to.")
@@ -91,9 +93,7 @@ def annotate(
         output = Path(inputs[-1])
         chosen = _engine(engine, workers, gpu_id, cpus, gpus, address)
         with _progress() as watch:
-            outcome = run(
-                model, inputs[:-1], output, settings, kind=read, engine=chosen, gpu_id=gpu_id, watch=watch
-            )
+            outcome = run(model, inputs[:-1], output, settings, kind=read, engine=chosen, gpu_id=gpu_id, watch=watch)
     _show(outcome, output)
 
 
@@ -171,9 +171,11 @@ def _show(outcome: "Outcome", output: Path) -> None:
     if totals.blank:
         lines.append(f"Empty lines, which are no documents: {totals.blank:,}.")
     if totals.rejected:
-        lines.append(f"[yellow]Rows that could not be read: {totals.rejected:,}, listed in {output / '_rejects.jsonl'}[/]")
+        lines.append(
+            f"[yellow]Rows that could not be read: {totals.rejected:,}, listed in {output / '_rejects.jsonl'}[/]"
+        )
     lines.append(
-        f"[green]✔[/] {output}: {totals.documents:,} documents, {totals.words:,} words, {totals.entities:,} entities in "
-        f"{totals.shards:,} {'file' if totals.shards == 1 else 'files'}"
+        f"[green]✔[/] {output}: {totals.documents:,} documents, {totals.words:,} words, {totals.entities:,} entities "
+        f"in {totals.shards:,} {'file' if totals.shards == 1 else 'files'}"
     )
     out.print("\n".join(lines), soft_wrap=True)

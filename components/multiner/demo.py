@@ -116,9 +116,9 @@ def table(finding: Finding, threshold: float) -> list[dict[str, str]]:
     rows = []
     before = None
     for word, pieces, number in finding.words:
-        if number is not None and not is_sure(finding.entities[number], threshold):
-            number = None
-        tag = "O" if number is None else f"{'I' if number == before else 'B'}-{finding.entities[number].label}"
+        tag = "O"
+        if number is not None and is_sure(finding.entities[number], threshold):
+            tag = f"{'I' if number == before else 'B'}-{finding.entities[number].label}"
         before = number
         for index, piece in enumerate(pieces or [""]):
             rows.append({"Piece": piece, "Word": "" if index else word, "Tag": "" if index else tag})

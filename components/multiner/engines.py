@@ -66,7 +66,7 @@ def in_processes(workers: int) -> Engine:
             except BrokenProcessPool:
                 raise WorkerLost(
                     "A worker has ended, because it was killed or could not load the pipeline. Each one needs memory "
-                    "for the pipeline: take fewer --workers if that was too little, and run the command again: it goes on."
+                    "for the pipeline: take fewer --workers if that was too little. Run the command again: it goes on."
                 ) from None
             finally:
                 pool.shutdown(cancel_futures=True)

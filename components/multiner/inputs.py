@@ -349,7 +349,8 @@ def _pyarrow() -> Any:
 def _check_text_column(schema: "pyarrow.Schema", source: Source, text_column: str) -> None:
     if text_column not in schema.names:
         raise InputError(
-            f"{source.name} has no column '{text_column}'; it has {', '.join(schema.names)}. Say with --text which it is."
+            f"{source.name} has no column '{text_column}'; it has {', '.join(schema.names)}. Say with --text which it "
+            "is."
         )
     if "string" not in str(schema.field(text_column).type):
         raise InputError(

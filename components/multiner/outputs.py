@@ -109,7 +109,7 @@ def docbin_bytes(documents: Iterable[Annotated], shape: Shape) -> bytes:
 
     `doc.spans[entities_column].attrs["scores"]` has the confidences, None where there is none.
     """
-    from spacy.tokens import Doc, DocBin, Span, SpanGroup
+    from spacy.tokens import Doc, DocBin, SpanGroup
 
     packed = DocBin(attrs=["ENT_IOB", "ENT_TYPE"], store_user_data=True)
     for document in documents:
@@ -118,7 +118,9 @@ def docbin_bytes(documents: Iterable[Annotated], shape: Shape) -> bytes:
             words=[token.text for token in document.doc],
             spaces=[bool(token.whitespace_) for token in document.doc],
         )
-        spans: list[Span] = [doc.char_span(each.start, each.end, label=each.label) for each in document.entities]
+        found = (doc.char_span(each.start, each.end, label=each.label) for each in document.entities)
+        spans = [span for span in found if span is not None]
+        assert len(spans) == len(document.entities)  # they were found at these words
         doc.set_ents(spans)
         scores = [each.confidence for each in document.entities]
         doc.spans[shape.entities_column] = SpanGroup(

@@ -165,7 +165,9 @@ SCORES = (
 def _license(name: str) -> str:
     """The hub's identifier of a licence; "other" for what it has none for."""
     known = name.lower().replace(" ", "-")
-    return known if known in {"mit", "apache-2.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-sa-4.0", "cc0-1.0"} else "other"
+    return (
+        known if known in {"mit", "apache-2.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-sa-4.0", "cc0-1.0"} else "other"
+    )
 
 
 def _only_wheel(packages: Path, package: str) -> Path:
@@ -176,5 +178,3 @@ def _only_wheel(packages: Path, package: str) -> Path:
             f"One wheel of {package} is wanted in {packages}, and there is {found}. Make it with scripts/package.py."
         )
     return wheels[0]
-
-

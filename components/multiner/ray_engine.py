@@ -96,7 +96,12 @@ class _Actor:
 
 def _connect(ray: Any, address: str | None) -> None:
     try:
-        ray.init(address=address, include_dashboard=False if address is None else None, log_to_driver=False)
+        ray.init(
+            address=address,
+            include_dashboard=False if address is None else None,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise RayError(f"There is no Ray cluster at {address or 'RAY_ADDRESS'}: {error}") from error
 
@@ -110,5 +115,3 @@ def _check_resources(ray: Any, workers: int, cpus: float, gpus: float) -> None:
                 f"{workers} workers with {each:g} {name} each need more than the cluster has, {has.get(name, 0):g}. "
                 "Take fewer --workers, or give each less."
             )
-
-
