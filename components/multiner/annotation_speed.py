@@ -4,7 +4,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -94,25 +94,30 @@ def measure_engines(model: str, texts: Sequence[str], workers: int, *, ray: bool
     return {"model": model, "documents": len(texts), "workers": workers, "seconds": seconds, "same_output": same}
 
 
-def measure_annotation_memory(model: str, texts: Sequence[str], count: int) -> dict[str, Any]:
+def measure_annotation_memory(
+    model: str, texts: Sequence[str], count: int, watch: Callable[[int], None]
+) -> dict[str, Any]:
     """Annotate so many short documents from file to files, and say what memory this process took.
 
-    Each document is one of the texts with made-up words behind it, so that new words keep coming, as in the world.
+    Each document is one of the texts with a made-up word behind it, so that new words keep coming, as in the world.
 
+    watch (Callable): Is told after each shard how many documents are done.
     RETURNS: JSON-ready "texts", "seconds", "sizes" (documents, MB) after each shard, "after_a_tenth_mb",
         "at_the_end_mb", "most_after_a_tenth_mb", as `multiner.memory_use.draw_memory` draws them.
     """
     sizes: list[tuple[int, float]] = []
 
-    def watch(step: Step) -> None:
+    def look(step: Step) -> None:
+        watch(step.totals.documents)
         sizes.append((step.totals.documents, round(resident_bytes() / MEGABYTE, 1)))
 
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "texts.jsonl"
-        _write(path, (f"{text} {more}" for text, more in zip(cycle(texts), made_up_texts(count), strict=False)))
+        new_words = (more.split()[0] for more in made_up_texts(count))
+        _write(path, (f"{text} {word}" for text, word in zip(cycle(texts), new_words, strict=False)))
         start = time.perf_counter()
         settings = Settings(shard_documents=min(5000, max(1, count // 20)))
-        annotate(model, [str(path)], Path(scratch) / "out", settings, watch=watch)
+        annotate(model, [str(path)], Path(scratch) / "out", settings, watch=look)
         seconds = time.perf_counter() - start
     settled = [size for documents, size in sizes if documents >= count / 10]
     return {

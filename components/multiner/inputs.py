@@ -108,6 +108,8 @@ def find_sources(inputs: Sequence[str], kind: str | None = None) -> Found:
     kind (str | None): Read every file as one of `KINDS`; if None, as its name ends, and the standard input by lines.
     RAISES: InputError for names that nothing is found under.
     """
+    if kind is not None and kind not in KINDS:
+        raise InputError(f"'{kind}' is nothing that can be read: say one of {', '.join(KINDS)}.")
     sources: dict[Path | None, Source] = {}
     passed_over: Counter[str] = Counter()
     for name in inputs:

@@ -1,6 +1,7 @@
 """The page that `multiner demo` shows; Streamlit runs this file anew whenever something on the page is changed."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -38,6 +39,11 @@ def take(example: str) -> None:
     st.session_state["text"] = EXAMPLES[example]
 
 
+def literal(text: str) -> str:
+    """Text that Streamlit, which reads cells of tables as Markdown, shows as it is."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+
+
 def main(models: list[str]) -> None:
     """Show the page."""
     st.set_page_config(page_title="multiner", layout="wide" if len(models) > 1 else "centered")
@@ -62,7 +68,8 @@ def main(models: list[str]) -> None:
             st.caption(f"{shown} of {len(finding.entities)} entities have a confidence of {threshold:.2f} or more.")
             with st.expander("Pieces, words and tags"):
                 st.caption("The first piece of a word has the word's tag; the others have none.")
-                st.table(table(finding, threshold))
+                rows = table(finding, threshold)
+                st.table([{name: literal(value) for name, value in row.items()} for row in rows])
     content = json.dumps(download(findings, threshold), ensure_ascii=False, indent=2)
     st.download_button("Download as JSON", content, "entities.json", "application/json")
 
