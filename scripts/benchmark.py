@@ -2,15 +2,23 @@
 
 import shlex
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import spacy
 import typer
-from rich.progress import track
+from rich.progress import Progress, track
 from rich.table import Table
 
 from multiner.analysis_speed import measure_analysis
+from multiner.annotation_speed import (
+    measure_annotation_memory,
+    measure_annotation_speed,
+    measure_engines,
+    texts_of,
+)
 from multiner.calibration_report import describe_calibration, draw_reliability
 from multiner.columns import open_columns
 from multiner.console import err, out, percent, plain_errors
@@ -136,13 +144,82 @@ def memory(
         write_json({"command": command, "machine": describe_machine(), "model": model, **report}, output)
         picture = output.with_suffix(".png")
         draw_memory(report, picture)
+    show_memory(report, [output, picture])
+
+
+@app.command()
+def annotate(
+    model: Annotated[str, typer.Argument(help="The pipeline whose speed is measured.")],
+    files: Annotated[list[Path], typer.Argument(help="Column files; their sentences are the documents.")],
+    documents: Annotated[int, typer.Option(help="Annotate so many of them; 0 for all.")] = 5000,
+    rounds: Annotated[int, typer.Option(min=1, help="Measure the speed so often, both ways in turn.")] = 3,
+    workers: Annotated[int, typer.Option(min=1, help="Processes and Ray actors.")] = 2,
+    ray: Annotated[bool, typer.Option(help="Measure Ray beside processes.")] = True,
+    output: Annotated[Path, typer.Option(help="Where the figures go as JSON.")] = Path("results/annotate.json"),
+) -> None:
+    """Print the speed of `multiner annotate` beside `nlp.pipe` in memory, and how long its engines take."""
+    with plain_errors():
+        sentences = texts_of(files)
+        some = sentences[:documents] if documents else sentences
+        with err.status(f"{len(some):,} documents, {rounds} rounds"):
+            speed = measure_annotation_speed(model, some, rounds)
+        with err.status(f"{len(some):,} documents, engines"):
+            engines = measure_engines(model, some, workers, ray=ray)
+        command = shlex.join(["python", *sys.argv])
+        write_json({"command": command, "machine": describe_machine(), "speed": speed, "engines": engines}, output)
+    table = Table(title="From file to files beside nlp.pipe in memory, words/s", title_justify="left")
+    for column in ("", *(f"Round {number}" for number in range(1, rounds + 1))):
+        table.add_column(column, justify="right" if column else "left")
+    for name, title in (("pipe", "nlp.pipe"), ("annotate", "multiner annotate")):
+        table.add_row(title, *(f"{value:,.0f}" for value in speed[name]))
+    out.print(table)
+    out.print(f"multiner annotate has {percent(speed['ratio'])} % of the speed of nlp.pipe.\n")
+    for name, seconds in engines["seconds"].items():
+        out.print(f"{name}: {seconds:,.1f} s for {engines['documents']:,} documents, start and loading included")
+    if ray:
+        out.print(f"Ray's files are {'the same' if engines['same_output'] else '[red]not[/] the same'}, byte for byte.")
+    out.print(f"\n[green]✔[/] {output}")
+
+
+@app.command()
+def annotate_memory(
+    model: Annotated[str, typer.Argument(help="A pipeline; a small one does, for only growth counts.")],
+    files: Annotated[list[Path], typer.Argument(help="Column files; the documents are made of their sentences.")],
+    texts: Annotated[int, typer.Option(min=20, help="How many short documents to annotate.")] = 1_000_000,
+    output: Annotated[Path, typer.Option(help="Where figures (JSON) and picture (PNG) go.")] = Path(
+        "results/annotate-memory.json"
+    ),
+) -> None:
+    """Print how much memory `multiner annotate` takes over many short documents, shard by shard."""
+    with plain_errors():
+        check_matplotlib()
+        with progress_bar(f"{texts:,} documents", texts) as watch:
+            report = measure_annotation_memory(model, texts_of(files), texts, watch)
+        command = shlex.join(["python", *sys.argv])
+        write_json({"command": command, "machine": describe_machine(), **report}, output)
+        picture = output.with_suffix(".png")
+        draw_memory(report, picture)
+    show_memory(report, [output, picture])
+
+
+@contextmanager
+def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show how many of something are done."""
+    with Progress(console=err, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+def show_memory(report: dict[str, Any], files: list[Path]) -> None:
+    """Print memory as a table, and where figures and picture are."""
     table = Table(title="Resident memory, MB", title_justify="left")
     for column in ("Texts", "Seconds", "After a tenth", "Most after it", "At the end"):
         table.add_column(column, justify="right")
     sizes = (f"{report[f'{when}_mb']:,.0f}" for when in ("after_a_tenth", "most_after_a_tenth", "at_the_end"))
-    table.add_row(f"{texts:,}", f"{report['seconds']:,.0f}", *sizes)
+    table.add_row(f"{report['texts']:,}", f"{report['seconds']:,.0f}", *sizes)
     out.print(table)
-    out.print(f"\n[green]✔[/] {output}\n[green]✔[/] {picture}")
+    out.print("")
+    out.print("\n".join(f"[green]✔[/] {file}" for file in files))
 
 
 @app.command()

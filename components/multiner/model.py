@@ -208,6 +208,12 @@ class TaggerShim(Shim):
 
         return (_split(scores, docs) if piece_rows is None else _piece_scores(scores, docs, counts)), backprop
 
+    def piece_texts(self, doc: Doc) -> list[list[str]]:
+        """The pieces of each word as the vocabulary spells them; white space has none."""
+        pieces = self._cut([doc])
+        texts = iter([self._cutter.tokenizer.id_to_token(piece) for piece in pieces.ids.tolist()])
+        return [[next(texts) for _ in range(count)] for count in pieces.counts.tolist()]
+
     def _cut(self, docs: Sequence[Doc]) -> Pieces:
         return self._cutter([orth for doc in docs for orth in doc.to_array(ORTH).tolist()], _text_lookup(docs))
 

@@ -85,6 +85,10 @@ class SharedShim(TaggerShim):
             'name = "xlm-roberta-base"'
         )
 
+    def piece_texts(self, doc: Doc) -> list[list[str]]:
+        """Nothing for any word: the transformer cuts the text as a whole, and not word by word."""
+        return [[] for _ in doc]
+
     def _predict(self, network: WordHead, docs: Sequence[Doc]) -> list[Scores]:
         result = []
         for doc in docs:
