@@ -1,5 +1,7 @@
 """Tiny but real parts: an encoder with random weights and a trained tokenizer, and sentences to learn."""
 
+import multiprocessing
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,16 @@ SENTENCES: list[tuple[list[str], list[tuple[int, int, str]]]] = [
     (["nobody", "knows"], []),
     (["Grace", "Hopper", "worked", "for", "Remington", "Rand"], [(0, 2, "PER"), (4, 6, "ORG")]),
 ]
+
+
+def fork_context() -> ForkServerContext:
+    """Makes processes that have imported what training needs when they start, which takes seconds else.
+
+    They are forked from a process that never computes anything: torch cannot compute in one that is forked from this.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["spacy.cli", "transformers.models.bert.modeling_bert", "multiner.loop"])
+    return context
 
 
 def make_doc(nlp: Language, words: list[str], entities: list[tuple[int, int, str]]) -> Doc:

@@ -27,6 +27,7 @@ class RowwiseEmbedding(nn.Module):
         self.weight = nn.Parameter(weight.detach(), requires_grad=False)
         self._place: torch.Tensor | None = None  # full table's row -> row among the trained, or -1
         self._met: torch.Tensor | None = None  # the trained rows' places in the full table
+        self.agreed = 0  # how many of the trained rows other processes have in the same order, see `ranks`
         self._rows: list[nn.Parameter] = []  # in a list, so that neither state_dict nor parameters() have it
 
     @property
@@ -76,6 +77,7 @@ class RowwiseEmbedding(nn.Module):
                 rows.grad = torch.zeros_like(rows)
                 rows.grad[place[self.met]] = gradient[: len(self.met)]
         self._place, self._met, self._rows = place, ids, [rows]
+        self.agreed = len(ids)
 
     def _grow(self, count: int) -> None:
         # Another parameter, because autograd remembers the shape of the one that it has seen.

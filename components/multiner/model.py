@@ -18,13 +18,14 @@ from thinc.api import Model, Optimizer, get_torch_default_device, torch2xp, xp2t
 from thinc.shims import Shim
 from thinc.types import FloatsXd
 
+from . import distributed, ranks
 from .encoder import Encoder, EncoderNotUsable, restore_encoder
 from .errors import UserError
 from .files import give_usual_rights
 from .gradients import Gradients, join, put_back, set_aside
 from .manifest import REMEDY, ModelFilesError
 from .network import WordTagger
-from .optimizer import AdamW, step_adamw
+from .optimizer import AdamW, NamedAdamW, step_adamw
 from .pieces import PieceCutter, Pieces
 from .precision import Precision, arithmetic, number_format
 from .windows import Window, batches_by_pieces, plan_windows
@@ -332,7 +333,9 @@ class TaggerShim(Shim):
         put_back(list(self.network.trained()), earlier)
 
     def finish_update(self, optimizer: Optimizer) -> None:
-        """Move the weights along their gradients, and forget these."""
+        """Move the weights along their gradients, and forget these. Ranks, if there are several, do it together."""
+        if ranks.count() > 1:
+            distributed.average_gradients(self.network, self.words)
         self.words = 0
         parameters = list(self.network.trained())
         if not any(parameter.grad is not None for _, parameter in parameters):
@@ -351,6 +354,22 @@ class TaggerShim(Shim):
                     parameter.data = xp2torch(weights, requires_grad=False, device=self.device)
         for _, parameter in parameters:
             parameter.grad = None
+
+    def moments(self) -> dict[str, torch.Tensor]:
+        """What the optimizer remembers of its steps; nothing before the first one."""
+        return {} if self._optimizer is None else self._optimizer.moments()
+
+    def continue_from(self, optimizer: AdamW, met: torch.Tensor, moments: dict[str, torch.Tensor]) -> None:
+        """Train on as before the network was saved.
+
+        met (array (rows met,)): The rows of the embedding that were trained, in their order.
+        moments: What `moments` gave.
+        """
+        self.network.train()
+        self.network.embedding.meet_in_order(met.to(self.device))
+        if moments:
+            self._optimizer = NamedAdamW(optimizer)
+            self._optimizer.restore(moments, list(self.network.trained()))
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and other processes get: momentum stays with the one that is trained, a GPU with its process."""

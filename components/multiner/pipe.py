@@ -21,6 +21,7 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer
 
+from . import distributed, ranks
 from .calibration import Outcomes, compare, fit_temperature
 from .decoding import best_legal_tags, confidences, log_softmax, spans_of
 from .docbins import read_docs, without_annotation
@@ -412,10 +413,8 @@ class Multiner(TrainablePipe):
         """Learn from now on from half as many examples at once."""
         if examples == 1:
             raise ComponentError(
-                "There is not the memory to train on one document alone. In [components.NAME.model] set "
-                "gradient_checkpointing = true, or make `window` smaller; or cut long documents into shorter ones.".replace(
-                    "NAME", self.name
-                )
+                f"There is not the memory to train on one document alone. In [components.{self.name}.model] set "
+                "gradient_checkpointing = true, or a smaller `window`; or cut long documents into shorter ones."
             )
         torch.cuda.empty_cache()
         self._most_examples = (examples + 1) // 2
@@ -431,6 +430,10 @@ class Multiner(TrainablePipe):
         The loss that those updates have added to `losses` becomes the mean over all their words: what one batch of
         all their examples gives.
         """
+        if ranks.count() > 1:
+            over_all = distributed.mean(*((self._mean.mean, self._mean.words) if self._mean else (0.0, 0)))
+            if self._mean:
+                self._mean.set(over_all)
         super().finish_update(sgd)
         self._mean = None
 
