@@ -10,7 +10,9 @@ from spacy.language import Language
 from spacy.training import Example
 from spacy.training.loop import subdivide_batch
 from thinc.api import fix_random_seed
+from transformers import BertModel
 
+from multiner.encoder import EncoderNotUsable
 from multiner.model import TaggerShim, TrainingInFloat16
 from multiner.network import WordTagger
 from multiner.optimizer import AdamW, step_adamw
@@ -107,6 +109,14 @@ def test_gradient_checkpointing_gives_the_same_gradients(tiny_encoder):
         layers.append(count[0])
     assert layers == [1, 2]
     assert_alike(results[1], results[0])
+
+
+def test_an_encoder_that_cannot_compute_its_layers_again_is_told_apart(tiny_encoder, monkeypatch):
+    monkeypatch.setattr(BertModel, "supports_gradient_checkpointing", False)
+    with pytest.raises(
+        EncoderNotUsable, match="gradient_checkpointing = true: BertModel cannot do that. Set it to false"
+    ):
+        make_pipe(tiny_encoder, gradient_checkpointing=True)
 
 
 def test_mixed_precision_keeps_weights_gradients_and_moments_in_float32(tiny_encoder):
