@@ -91,7 +91,7 @@ def Classifier(
     precision (str): "auto", "float32", "bfloat16" or "float16", see `multiner.precision`. Weights, gradients and the
         optimizer's moments are float32 with all of them.
     gradient_checkpointing (bool): Whether training computes the encoder's layers once more on the way back instead of
-        keeping what they gave (Chen et al. 2016): the same gradients, with less memory and a third more time.
+        keeping what they gave (Chen et al. 2016): the same gradients with less memory, more slowly.
     RETURNS: A model without weights; `model.shims[0].start` gives it an encoder, loading gives it saved ones.
     """
     if not 0 <= 2 * overlap < window:
