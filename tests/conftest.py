@@ -1,11 +1,13 @@
 """Tiny but real parts: an encoder with random weights and a trained tokenizer, and sentences to learn."""
 
 import io
+import multiprocessing
 import os
 import runpy
 import sys
 from collections.abc import Iterator
 from contextlib import chdir, redirect_stderr, redirect_stdout
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -80,6 +82,16 @@ def run_script(script: str | Path, *arguments: object) -> Ran:
     ):
         runpy.run_path(words[0], run_name="__main__")
     return Ran(int(end.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def fork_context() -> ForkServerContext:
+    """Makes processes that have imported what training needs when they start, which takes seconds else.
+
+    They are forked from a process that never computes anything: torch cannot compute in one that is forked from this.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["spacy.cli", "transformers.models.bert.modeling_bert", "multiner.loop"])
+    return context
 
 
 def make_doc(nlp: Language, words: list[str], entities: list[tuple[int, int, str]]) -> Doc:

@@ -63,7 +63,8 @@ def write_corpus(folder: Path, sentences: list[tuple[list[str], list[tuple[int, 
     docs = [make_doc(spacy.blank("en"), *sentence) for sentence in sentences]
     for part in ("train", "dev"):
         DocBin(docs=docs * 8).to_disk(folder / f"{part}.spacy")
-    return {"paths.train": str(folder / "train.spacy"), "paths.dev": str(folder / "dev.spacy")}
+    paths = {f"paths.{part}": str(folder / f"{part}.spacy") for part in ("train", "dev")}
+    return {**paths, "system.batch_size": 16}
 
 
 def write_config(folder: Path, change: dict[str, Any], pipeline: list[str] | None = None) -> Path:
@@ -119,7 +120,7 @@ def test_labels_that_were_added_need_no_examples(tiny_encoder):
 def test_labels_are_written_and_read_by_spacys_commands(tiny_encoder, tmp_path):
     corpus = write_corpus(tmp_path, SENTENCES)
     options = {**corpus, "paths.encoder": tiny_encoder}
-    arguments = [part for key, value in options.items() for part in (f"--{key}", value)]
+    arguments = [part for key, value in options.items() for part in (f"--{key}", str(value))]
     config = write_config(tmp_path, {})
     result = CliRunner().invoke(app, ["init", "labels", str(config), str(tmp_path / "labels"), *arguments])
     assert result.exit_code == 0, result.output

@@ -4,6 +4,7 @@ import json
 import random
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import spacy
@@ -11,6 +12,7 @@ import torch
 from spacy.cli.train import train
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
+from spacy.util import load_config, registry
 
 from multiner.docbins import count_steps
 from multiner.network import Dropout
@@ -96,6 +98,7 @@ def test_spacy_train_runs_a_config_of_the_project_as_it_stands(tiny_encoder, tmp
         "paths.dev": str(tmp_path / "dev.spacy"),
         "paths.encoder": tiny_encoder,
         "system.epochs": 8,
+        "system.batch_size": 16,
         "training.optimizer.learn_rate.peak": 3e-3,
         "training.logger.output": str(tmp_path / "log" / "training.jsonl"),
     }
@@ -113,3 +116,36 @@ def test_spacy_train_runs_a_config_of_the_project_as_it_stands(tiny_encoder, tmp
     assert best.meta["performance"]["ents_f"] > 0.9
     assert best("Ada Lovelace lives in London").ents[0].label_ == "PER"
     assert not list(Path(tmp_path / "out").rglob("*.pkl"))
+
+
+@pytest.mark.parametrize(
+    ("sentences", "epochs", "batch_size", "steps"), [(300, 12, 8, 456), (1500, 12, 8, 2256), (1501, 5, 16, 470)]
+)
+def test_configs_go_by_the_number_of_sentences(sentences, epochs, batch_size, steps, tmp_path):
+    DocBin(docs=[Doc(spacy.blank("xx").vocab, words=["a"])] * sentences).to_disk(tmp_path / "train.spacy")
+    training = resolve(tmp_path / "train.spacy")
+    assert training["max_steps"] == steps
+    assert training["eval_frequency"] == steps / epochs
+    assert steps == epochs * -(-sentences // batch_size)
+
+
+def test_configs_go_by_a_name_or_by_numbers_too(tmp_path):
+    DocBin(docs=[Doc(spacy.blank("xx").vocab, words=["a"])] * 640).to_disk(tmp_path / "train.spacy")
+    sizes = {"hundreds": 12 * 80, "thousands": 5 * 40, "hundred_thousands": 2 * 20}
+    for name, steps in sizes.items():
+        assert resolve(tmp_path / "train.spacy", **{"system.size": name})["max_steps"] == steps
+    numbers = {"system.epochs": 3, "system.batch_size": 64}
+    assert resolve(tmp_path / "train.spacy", **numbers)["max_steps"] == 30
+    assert resolve(tmp_path / "train.spacy", **{"training.batcher.size": 64})["max_steps"] == 12 * 10
+
+
+def resolve(corpus: Path, **overrides: object) -> dict[str, Any]:
+    config = load_config(PROJECT / "configs/e5-small.cfg", overrides={"paths.train": str(corpus), **overrides})
+    resolved: dict[str, Any] = registry.resolve(config.interpolate()["training"])
+    return resolved
+
+
+def test_larger_encoders_learn_more_slowly():
+    names = ("e5-small", "xlm-roberta-base", "xlm-roberta-large")
+    rates = [load_config(PROJECT / f"configs/{name}.cfg")["training"]["optimizer"]["learn_rate"] for name in names]
+    assert [rate["peak"] for rate in rates] == [1e-4, 5e-5, 2e-5]

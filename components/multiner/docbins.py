@@ -5,10 +5,13 @@ is larger than one shard becomes a folder of shards under the name that the file
 reads either.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from itertools import chain, islice
 from math import ceil
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from spacy.language import Language
@@ -18,6 +21,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from srsly.msgpack import Packer, Unpacker
 
+from . import ranks
 from .files import new_file, new_folder
 from .sentences import MISSING, CorpusError, Sentence
 from .spacing import spaces_after
@@ -25,6 +29,7 @@ from .tags import split_tag
 
 LANGUAGE = "language"
 SOURCE = "source"
+SIZE_LIMITS = (1_500, 50_000)  # the most sentences that are hundreds, and thousands, in `by_size`
 SHARD = 50_000  # sentences; about half a gigabyte while it is written
 IOB_CODES = {"": 0, "I": 1, "O": 2, "B": 3}  # of spaCy's ENT_IOB; the empty one is a missing annotation
 ENTITY_IOB = dict(enumerate(("", "I", "O", "B")))
@@ -151,7 +156,13 @@ def corpus_files(path: Path) -> list[Path]:
 
 def count_docs(corpus: Path) -> int:
     """The number of documents in a `.spacy` file or a folder of them."""
-    return sum(len(_open(file)) for file in corpus_files(corpus))
+    return sum(_count_docs(file, file.stat().st_mtime_ns) for file in corpus_files(corpus))
+
+
+@cache
+def _count_docs(file: Path, written: int) -> int:
+    # A config asks a dozen times, and a file has to be unpacked for it. Written anew it is another file.
+    return len(_open(file))
 
 
 def _open(file: Path) -> DocBin:
@@ -165,10 +176,30 @@ def count_steps(corpus: Path, batch_size: int, epochs: float) -> int:
     """How many batches some epochs over a corpus are. Registered as `multiner.steps.v1`.
 
     corpus (Path): A `.spacy` file, or a folder of them.
-    batch_size (int): Sentences in a batch.
+    batch_size (int): Sentences in a batch. Where several processes train together, each has so many at a step.
     RAISES: FileNotFoundError.
     """
-    return max(1, round(epochs * ceil(count_docs(corpus) / batch_size)))
+    return max(1, round(epochs * ceil(count_docs(corpus) / (batch_size * ranks.count()))))
+
+
+def by_size(
+    corpus: Path,
+    size: Literal["auto", "hundreds", "thousands", "hundred_thousands"],
+    hundreds: float,
+    thousands: float,
+    hundred_thousands: float,
+) -> float:
+    """A number that depends on how large a corpus is. Registered as `multiner.by_size.v1`.
+
+    corpus (Path): A `.spacy` file, or a folder of them.
+    size (str): "auto" counts the sentences: up to 1,500 are hundreds, up to 50,000 thousands. Or one of the three.
+    hundreds, thousands, hundred_thousands (float): The number for each.
+    RAISES: FileNotFoundError.
+    """
+    numbers = {"hundreds": hundreds, "thousands": thousands, "hundred_thousands": hundred_thousands}
+    if size == "auto":
+        return list(numbers.values())[bisect_left(SIZE_LIMITS, count_docs(corpus))]
+    return numbers[size]
 
 
 def gold_words_corpus(path: Path, limit: int = 0) -> Callable[[Language], Iterator[Example]]:

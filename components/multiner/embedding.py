@@ -27,12 +27,18 @@ class RowwiseEmbedding(nn.Module):
         self.weight = nn.Parameter(weight.detach(), requires_grad=False)
         self._place: torch.Tensor | None = None  # full table's row -> row among the trained, or -1
         self._met: torch.Tensor | None = None  # the trained rows' places in the full table
+        self.agreed = 0  # how many of the trained rows other processes have in the same order, see `ranks`
         self._rows: list[nn.Parameter] = []  # in a list, so that neither state_dict nor parameters() have it
 
     @property
     def rows(self) -> nn.Parameter | None:
         """The trained rows (at least as many as were met, width), or None before training."""
         return self._rows[0] if self._rows else None
+
+    @property
+    def met(self) -> torch.Tensor:
+        """Array (rows met,): which rows of the full table are trained, in the order of `rows`."""
+        return torch.empty(0, dtype=torch.long, device=self.weight.device) if self._met is None else self._met
 
     def meet(self, ids: torch.Tensor) -> None:
         """Have these rows trained from now on. To be called before the forward pass that uses them."""
@@ -49,9 +55,29 @@ class RowwiseEmbedding(nn.Module):
         self._place[new] = torch.arange(known, known + len(new), device=new.device)
         self._met = torch.cat([self._met, new])
         if len(self._met) > len(self._rows[0]):
-            self._grow(max(int(len(self._rows[0]) * GROWTH), len(self._met)))
+            self._grow(_room_for(len(self._met)))
         with torch.no_grad():
             self._rows[0][known : known + len(new)] = self.weight[new]
+
+    def meet_in_order(self, ids: torch.Tensor) -> None:
+        """Have exactly these rows trained, in this order in `rows`; all that were met have to be among them.
+
+        So processes that train together agree on their rows, and a run that is resumed has them as before.
+        """
+        before = self.rows
+        gradient = None if before is None else before.grad
+        place = torch.full((len(self.weight),), -1, dtype=torch.long, device=ids.device)
+        place[ids] = torch.arange(len(ids), device=ids.device)
+        rows = nn.Parameter(self.weight.new_zeros(_room_for(len(ids)), self.weight.shape[1]))
+        with torch.no_grad():
+            rows[: len(ids)] = self.weight[ids]
+            if before is not None:
+                rows[place[self.met]] = before[: len(self.met)]
+            if gradient is not None:
+                rows.grad = torch.zeros_like(rows)
+                rows.grad[place[self.met]] = gradient[: len(self.met)]
+        self._place, self._met, self._rows = place, ids, [rows]
+        self.agreed = len(ids)
 
     def _grow(self, count: int) -> None:
         # Another parameter, because autograd remembers the shape of the one that it has seen.
@@ -77,3 +103,11 @@ class RowwiseEmbedding(nn.Module):
                 self.weight[self._met] = self._rows[0][: len(self._met)]
         super().train(mode)
         return self
+
+
+def _room_for(count: int) -> int:
+    """How many rows the small table has when so many were met, whatever way led there."""
+    room = FIRST_ROWS
+    while room < count:
+        room = int(room * GROWTH)
+    return room

@@ -18,12 +18,14 @@ from thinc.api import Model, Optimizer, get_torch_default_device, torch2xp, xp2t
 from thinc.shims import Shim
 from thinc.types import FloatsXd
 
+from . import distributed, ranks
 from .encoder import Encoder, EncoderNotUsable, restore_encoder
 from .errors import UserError
 from .files import give_usual_rights
+from .gradients import Gradients, join, put_back, set_aside
 from .manifest import REMEDY, ModelFilesError
 from .network import WordTagger
-from .optimizer import AdamW, step_adamw
+from .optimizer import AdamW, NamedAdamW, step_adamw
 from .pieces import PieceCutter, Pieces
 from .precision import Precision, arithmetic, number_format
 from .windows import Window, batches_by_pieces, plan_windows
@@ -74,18 +76,28 @@ class PieceScores(NamedTuple):
     scores: Scores
 
 
-def Classifier(window: int, overlap: int, batch_pieces: int, precision: Precision) -> Model[list[Doc], list[Scores]]:
+class TrainingInFloat16(UserError, ValueError):
+    """Training was asked for in a number format in which small gradients are nothing."""
+
+
+def Classifier(
+    window: int, overlap: int, batch_pieces: int, precision: Precision, gradient_checkpointing: bool = False
+) -> Model[list[Doc], list[Scores]]:
     """Build the model that owns its encoder: from documents to one row of tag scores for each word.
 
     window (int): The most pieces that the encoder reads at once; less if it cannot read so many.
     overlap (int): How many pieces two windows of a long document share.
     batch_pieces (int): The most pieces of a batch in inference, filling included.
-    precision (str): "auto", "float32", "bfloat16" or "float16", see `multiner.precision`.
+    precision (str): "auto", "float32", "bfloat16" or "float16", see `multiner.precision`. Weights, gradients and the
+        optimizer's moments are float32 with all of them.
+    gradient_checkpointing (bool): Whether training computes the encoder's layers once more on the way back instead of
+        keeping what they gave (Chen et al. 2016): the same gradients with less memory, more slowly.
     RETURNS: A model without weights; `model.shims[0].start` gives it an encoder, loading gives it saved ones.
     """
     if not 0 <= 2 * overlap < window:
         raise ValueError(f"overlap = {overlap} must be less than half of window = {window}.")
     settings = {"window": window, "overlap": overlap, "batch_pieces": batch_pieces, "precision": precision}
+    settings["gradient_checkpointing"] = gradient_checkpointing
     return Model("multiner_classifier", forward, shims=[TaggerShim(settings)])
 
 
@@ -118,6 +130,7 @@ class TaggerShim(Shim):
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(None, config)
         self.description: dict[str, str] = {}
+        self.words = 0  # over which the gradients that wait for a step are the mean
 
     @property
     def network(self) -> WordTagger:
@@ -151,6 +164,8 @@ class TaggerShim(Shim):
         self._adopt(encoder, WordTagger(encoder.module, encoder.width, tags))
 
     def _adopt(self, encoder: Encoder, network: WordTagger) -> None:
+        if self.cfg.get("gradient_checkpointing"):
+            _keep_less(encoder.module)
         network = network.to(get_torch_default_device()).eval()  # first, because memory may not suffice
         self.description = encoder.describe()
         self._reading = encoder.reading
@@ -185,6 +200,12 @@ class TaggerShim(Shim):
         return _split(scores, docs)
 
     def _train(self, network: WordTagger, docs: Sequence[Doc]) -> tuple[list[Scores] | list[PieceScores], Backprop]:
+        if self.cfg["precision"] == "float16":
+            raise TrainingInFloat16(
+                'precision = "float16" is for predicting: in training small gradients would become 0 in it. Train '
+                'with "auto" or "bfloat16", whose numbers reach as far as those of float32, and load the trained '
+                'pipeline with config={"components.ner.model.precision": "float16"}.'
+            )
         network.train()
         # How many rows each word has to be scored in: one, or one for each piece.
         counts = self._cut(docs).counts if isinstance(docs, EveryPiece) else np.ones(sum(map(len, docs)), np.int64)
@@ -304,8 +325,29 @@ class TaggerShim(Shim):
                 np.concatenate(rows),
             )
 
+    def set_gradients_aside(self) -> Gradients:
+        """Make room for the gradients of one more part of a batch; `join_gradients` or `drop_gradients` follows."""
+        return set_aside(list(self.network.trained()))
+
+    def join_gradients(self, earlier: Gradients, words: int) -> None:
+        """Have the gradients be the mean over all parts since the last step.
+
+        earlier: What `set_gradients_aside` gave.
+        words (int): What the gradients made since are the mean over, at least 1.
+        """
+        if earlier:
+            join(list(self.network.trained()), earlier, self.words / (self.words + words))
+        self.words += words
+
+    def drop_gradients(self, earlier: Gradients) -> None:
+        """Forget the gradients made since these were set aside."""
+        put_back(list(self.network.trained()), earlier)
+
     def finish_update(self, optimizer: Optimizer) -> None:
-        """Move the weights along their gradients, and forget these."""
+        """Move the weights along their gradients, and forget these. Ranks, if there are several, do it together."""
+        if ranks.count() > 1:
+            distributed.average_gradients(self.network, self.words)
+        self.words = 0
         parameters = list(self.network.trained())
         if not any(parameter.grad is not None for _, parameter in parameters):
             return
@@ -323,6 +365,22 @@ class TaggerShim(Shim):
                     parameter.data = xp2torch(weights, requires_grad=False, device=self.device)
         for _, parameter in parameters:
             parameter.grad = None
+
+    def moments(self) -> dict[str, torch.Tensor]:
+        """What the optimizer remembers of its steps; nothing before the first one."""
+        return {} if self._optimizer is None else self._optimizer.moments()
+
+    def continue_from(self, optimizer: AdamW, met: torch.Tensor, moments: dict[str, torch.Tensor]) -> None:
+        """Train on as before the network was saved.
+
+        met (array (rows met,)): The rows of the embedding that were trained, in their order.
+        moments: What `moments` gave.
+        """
+        self.network.train()
+        self.network.embedding.meet_in_order(met.to(self.device))
+        if moments:
+            self._optimizer = NamedAdamW(optimizer)
+            self._optimizer.restore(moments, list(self.network.trained()))
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and other processes get: momentum stays with the one that is trained, a GPU with its process."""
@@ -424,6 +482,16 @@ def _check_head(weights: dict[str, torch.Tensor], tags: int | None, where: str) 
             f"{where}: the head scores {found} tags, and the labels in `cfg` make {tags}: they belong to another "
             f"pipeline. {REMEDY}"
         )
+
+
+def _keep_less(module: torch.nn.Module) -> None:
+    """Have an encoder of transformers compute its layers again on the way back."""
+    if not getattr(module, "supports_gradient_checkpointing", False):
+        raise EncoderNotUsable(
+            f"gradient_checkpointing = true: {type(module).__name__} cannot do that. Set it to false in "
+            "[components.ner.model], and take smaller batches if memory does not suffice."
+        )
+    module.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
 
 
 def _to_array(tensor: torch.Tensor) -> FloatsXd:

@@ -73,6 +73,23 @@ class NamedAdamW(torch.optim.AdamW):
         for group in self.param_groups:
             group["params"] = [parameter for name, parameter in parameters if _kind(name, parameter) == group["kind"]]
 
+    def moments(self) -> dict[str, torch.Tensor]:
+        """What it remembers of its steps, by the names of parameters."""
+        return {
+            f"{name}/{key}": value
+            for name, parameter in self.named.items()
+            for key, value in self.state[parameter].items()
+        }
+
+    def restore(self, moments: dict[str, torch.Tensor], parameters: Sequence[tuple[str, nn.Parameter]]) -> None:
+        """Go on from what `moments` gave, with these parameters."""
+        self.set_parameters(parameters)
+        for place, value in moments.items():
+            name, _, key = place.rpartition("/")
+            parameter = self.named[name]
+            # torch counts steps beside the parameter too, since the steps are fused.
+            self.state[parameter][key] = value.to(parameter.device)
+
 
 def _kind(name: str, parameter: nn.Parameter) -> tuple[bool, bool]:
     """Whether a parameter belongs to the head, and whether weight decay acts on it."""

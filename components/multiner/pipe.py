@@ -1,5 +1,7 @@
 """The spaCy component: labels, prediction, annotation, training, saving."""
 
+import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import srsly
+import torch
 from numpy.typing import NDArray
 from spacy import util
 from spacy.errors import Errors
@@ -18,6 +21,7 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer
 
+from . import distributed, ranks
 from .calibration import Outcomes, compare, fit_temperature
 from .decoding import best_legal_tags, confidences, log_softmax, spans_of
 from .docbins import read_docs, without_annotation
@@ -46,6 +50,7 @@ window = 256
 overlap = 64
 batch_pieces = 2048
 precision = "auto"
+gradient_checkpointing = false
 
 [scorer]
 @scorers = "multiner.ner_scorer.v1"
@@ -57,6 +62,28 @@ Predictions = list[tuple[list[tuple[int, int, str]], NDArray[np.float32]]]
 
 class ComponentError(UserError, ValueError):
     """The component cannot do what it was asked to; the message says what to add or change."""
+
+
+class MeanLoss:
+    """The mean loss of several updates before one step, kept up to date in the dictionary that spaCy adds losses in.
+
+    losses: That dictionary.
+    name (str): The component's name in it.
+    """
+
+    def __init__(self, losses: dict[str, float], name: str) -> None:
+        self.losses, self.name = losses, name
+        self.before, self.mean, self.words = losses[name], 0.0, 0
+
+    def add(self, loss: float, words: int) -> None:
+        """Take in the mean loss of so many more words."""
+        self.words += words
+        self.set(loss if self.words == words else self.mean + (loss - self.mean) * words / self.words)
+
+    def set(self, mean: float) -> None:
+        """Have another mean."""
+        self.mean = mean
+        self.losses[self.name] = self.before + mean
 
 
 @Language.factory(
@@ -143,6 +170,8 @@ class Multiner(TrainablePipe):
         self.cfg: dict[str, Any] = {"labels": [], "temperature": 1.0, **self._settings}
         # `nlp.resume_training` puts a copy of the model here.
         self._rehearsal_model: Model[list[Doc], list[Scores]] | None = None
+        self._mean: MeanLoss | None = None  # of the updates since weights moved
+        self._most_examples = 0  # that memory has room for at once, once that is known
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -328,9 +357,12 @@ class Multiner(TrainablePipe):
         does not initialise, learns them too. Examples and words without annotation teach nothing.
 
         drop (float): The rate of dropout, in the encoder and before the head.
-        sgd (Optimizer | None): Moves the weights at once if given; else `finish_update` does, gradients adding up.
-        losses (dict | None): Where the mean cross-entropy of the batch is added, under the pipe's name.
-        RAISES: ComponentError if the component has no weights, or if the loss is not a number.
+        sgd (Optimizer | None): Moves the weights at once if given; else `finish_update` does, along the
+            mean of the gradients of all words since the last time.
+        losses (dict | None): Where the mean cross-entropy of the batch is added, under the pipe's name. Of several
+            updates before the weights move, as with `accumulate_gradient`, it is the mean over the words of all.
+        RAISES: ComponentError if the component has no weights, if the loss is not a number, or if memory does not
+            suffice for one document. Batches for which it does not are halved, with a warning.
         """
         losses = losses if losses is not None else {}
         losses.setdefault(self.name, 0.0)
@@ -345,21 +377,77 @@ class Multiner(TrainablePipe):
         for label in _entity_types(examples):
             self.add_label(label)
         self.shim.network.set_dropout(drop)
-        docs = [example.predicted for example in examples]
-        first_only = self.cfg["label_strategy"] == "first"
-        scores, backprop = self.model.begin_update(docs if first_only else EveryPiece(docs))
-        loss, gradients = self.get_loss(examples, scores)
-        if np.isnan(loss):
-            raise ComponentError(
-                Errors.E910.format(name=self.name) + " The weights have diverged, and training cannot go on from "
-                "them. Start again with a learning rate of about a third, in the config:\n\n"
-                "[training.optimizer.learn_rate]\npeak = 3e-5"
-            )
-        backprop(gradients)
+        waiting = deque([examples])
+        while waiting:
+            part = waiting.popleft()
+            if self._most_examples and len(part) > self._most_examples:
+                waiting.extendleft((part[self._most_examples :], part[: self._most_examples]))
+            elif not self._learn(part, losses):
+                self._halve(len(part))
+                waiting.appendleft(part)
         if sgd is not None:
             self.finish_update(sgd)
-        losses[self.name] += loss
         return losses
+
+    def _learn(self, examples: Sequence[Example], losses: dict[str, float]) -> bool:
+        """Add the gradients of examples to those that wait for a step, and their loss, each word counting the same.
+
+        RETURNS: False if there was not the memory for so many at once; then nothing has changed.
+        """
+        earlier = self.shim.set_gradients_aside()
+        docs = [example.predicted for example in examples]
+        first_only = self.cfg["label_strategy"] == "first"
+        try:
+            scores, backprop = self.model.begin_update(docs if first_only else EveryPiece(docs))
+            loss, gradients, words = self._loss(examples, scores)
+            if np.isnan(loss):
+                raise ComponentError(
+                    Errors.E910.format(name=self.name) + " The weights have diverged, and training cannot go on from "
+                    "them. Start again with a learning rate of about a third, in the config:\n\n"
+                    "[training.optimizer.learn_rate]\npeak = 3e-5"
+                )
+            backprop(gradients)
+        except torch.cuda.OutOfMemoryError:
+            if isinstance(self.shim, SharedShim):
+                raise  # the transformer has read all of them at once, and cannot be asked for less
+            self.shim.drop_gradients(earlier)
+            return False
+        if words == 0:
+            self.shim.drop_gradients(earlier)
+            return True
+        self.shim.join_gradients(earlier, words)
+        if self._mean is None or self._mean.losses is not losses:
+            self._mean = MeanLoss(losses, self.name)
+        self._mean.add(loss, words)
+        return True
+
+    def _halve(self, examples: int) -> None:
+        """Learn from now on from half as many examples at once."""
+        if examples == 1:
+            raise ComponentError(
+                f"There is not the memory to train on one document alone. In [components.{self.name}.model] set "
+                "gradient_checkpointing = true, or a smaller `window`; or cut long documents into shorter ones."
+            )
+        torch.cuda.empty_cache()
+        self._most_examples = (examples + 1) // 2
+        warnings.warn(
+            f"The component '{self.name}' had not the memory to learn from {examples} documents at once, and learns "
+            f"from {self._most_examples} at a time from now on. Weights move as before, after the whole batch.",
+            stacklevel=2,
+        )
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Move the weights along the gradients of all updates since the last time.
+
+        The loss that those updates have added to `losses` becomes the mean over all their words: what one batch of
+        all their examples gives.
+        """
+        if ranks.count() > 1:
+            over_all = distributed.mean(*((self._mean.mean, self._mean.words) if self._mean else (0.0, 0)))
+            if self._mean:
+                self._mean.set(over_all)
+        super().finish_update(sgd)
+        self._mean = None
 
     def rehearse(
         self,
@@ -388,9 +476,11 @@ class Multiner(TrainablePipe):
             return losses
         wanted = self._rehearsal_model.predict(docs)
         self.shim.network.set_dropout(0.0)
+        earlier = self.shim.set_gradients_aside()
         scores, backprop = self.model.begin_update(docs)
         loss, gradients = _divergence(docs, scores, wanted)
         backprop(gradients)
+        self.shim.join_gradients(earlier, max(sum(int(_is_visible(doc).sum()) for doc in docs), 1))
         if sgd is not None:
             self.finish_update(sgd)
         losses[self.name] += loss
@@ -406,6 +496,13 @@ class Multiner(TrainablePipe):
         scores: What the model gives for each document: an array (words, tags), or `PieceScores`.
         RETURNS: The loss, and an array of the shape of the scores for each document.
         """
+        loss, gradients, _ = self._loss(examples, scores)
+        return loss, gradients
+
+    def _loss(
+        self, examples: Iterable[Example], scores: Sequence[Scores | PieceScores]
+    ) -> tuple[float, list[Scores], int]:
+        """What `get_loss` returns, and the number of words (or pieces) that it is the mean over."""
         gold = [self._gold_rows(example, scored) for example, scored in zip(examples, scores, strict=True)]
         labelled = sum(int((tags != IGNORED).sum()) for tags, _ in gold)
         loss = 0.0
@@ -420,7 +517,7 @@ class Multiner(TrainablePipe):
                 gradient[rows, tags[rows]] -= 1.0
                 gradient /= labelled
             gradients.append(gradient)
-        return loss / max(labelled, 1), gradients
+        return loss / max(labelled, 1), gradients, labelled
 
     def _gold_rows(self, example: Example, scored: Scores | PieceScores) -> tuple[NDArray[np.int64], Scores]:
         """The tags to learn, and the scores in whose rows they are."""

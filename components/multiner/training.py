@@ -6,6 +6,8 @@ from typing import Any
 
 from spacy.training import Example
 
+from . import ranks
+
 GROUPED_BATCHES = 50
 
 
@@ -34,18 +36,22 @@ def length_grouped_batches(size: int) -> Callable[[Iterable[Example]], Iterator[
     """Batches of `size` examples of about the same length, in random order.
 
     Registered as `multiner.LengthGroupedBatches.v1`. The examples are expected shuffled, as `spacy train` gives
-    them; within stretches of fifty batches they are sorted by length, and then the batches are shuffled.
+    them; within stretches of fifty batches they are sorted by length, and then the batches are shuffled. Where several
+    processes train together, each gets that many examples at a step, and no two get the same; in the last batch of an
+    epoch there may be fewer for some, or none.
     """
 
     def batch(examples: Iterable[Example]) -> Iterator[list[Example]]:
         waiting = list(examples)
         batches: list[list[Example]] = []
-        stretch = size * GROUPED_BATCHES
+        of_all = size * ranks.count()
+        stretch = of_all * GROUPED_BATCHES
         for start in range(0, len(waiting), stretch):
             group = sorted(waiting[start : start + stretch], key=_characters)
-            batches += [group[at : at + size] for at in range(0, len(group), size)]
+            batches += [group[at : at + of_all] for at in range(0, len(group), of_all)]
         random.shuffle(batches)
-        yield from batches
+        for whole in batches:
+            yield whole[ranks.number() :: ranks.count()]
 
     return batch
 
