@@ -33,6 +33,13 @@ BY_OTHER_TESTS = {
     "multiner demo": "test_demo.test_type_see_the_entity_move_the_slider_see_it_go",
     "python scripts/convert.py": "test_project.test_from_files_to_wheels",
     "python scripts/stats.py": "test_statistics.test_the_command_prints_and_writes",
+    "python scripts/train.py": "test_resuming.test_killed_at_random_moments_again_and_again",
+    "python scripts/evaluate.py": "test_project.test_from_files_to_wheels",
+    "python scripts/analyze.py": "test_report.test_the_command_writes_everything_and_prints_what_matters",
+    ".venv/bin/python scripts/analyze.py": "test_report.test_the_command_writes_everything_and_prints_what_matters",
+    "python scripts/compare.py": "test_comparison.test_the_command_compares_folders",
+    "python scripts/relabel.py": "test_relabelling.test_the_command_says_what_came_back",
+    "torchrun": "test_ranks.test_two_processes_give_losses_and_weights_of_one_with_the_doubled_batch",
     "python scripts/publish.py": "test_publishing.test_a_dry_run_writes_exactly_what_is_uploaded",
 }
 # Commands that no test can run, and why: what the line begins with.
@@ -59,6 +66,7 @@ class Block(NamedTuple):
 def blocks_of(document: Path) -> Iterator[Block]:
     """Fenced blocks by their language, and each line of indented ones as a command."""
     name, fence, code, start = document.name, None, [], 0
+    begins = False  # after an empty line; elsewhere an indented one goes on with the item of a list
     for number, line in enumerate(document.read_text(encoding="utf8").splitlines(), 1):
         if line.startswith("```"):
             if fence is None:
@@ -68,13 +76,17 @@ def blocks_of(document: Path) -> Iterator[Block]:
                 fence = None
         elif fence is not None:
             code.append(line)
-        elif line.startswith("    "):
+        elif line.startswith("    ") and begins:
             yield Block(f"{name}:{number}", "command", line.strip())
+            continue
+        begins = not line.strip()
     assert fence is None, f"{name}: a fence is not closed"
 
 
 BLOCKS = [block for document in DOCUMENTS for block in blocks_of(document)]
 COMMANDS = [block for block in BLOCKS if block.language == "command"]
+# The other lines of configs, loggers, are those that test_progress trains with.
+CONFIGS = [block for block in BLOCKS if block.language == "ini" and "[training.logger]" not in block.code]
 
 
 def of_language(language: str) -> pytest.MarkDecorator:
@@ -167,7 +179,7 @@ def test_toml_is_a_recipe_that_can_be_read(block, tmp_path):
     assert read_recipe(tmp_path / "recipe.toml").sources
 
 
-@of_language("ini")
+@pytest.mark.parametrize("block", CONFIGS, ids=lambda block: block.place)
 def test_configs_build_the_component(block):
     from thinc.api import Config
 
