@@ -24,5 +24,5 @@ $(VENV)/run.installed: setup.cfg pyproject.toml constraints.txt | $(VENV)/bin/py
 	touch $@
 
 $(VENV)/test.installed: $(VENV)/run.installed
-	$(INSTALL) --editable ".[project,hub,report,shared,benchmark,parquet,demo,ray,test]"
+	$(INSTALL) --editable ".[project,hub,report,shared,benchmark,parquet,demo,test]"
 	touch $@
