@@ -21,13 +21,14 @@ from multiner.annotation_speed import (
 )
 from multiner.calibration_report import describe_calibration, draw_reliability
 from multiner.columns import open_columns
-from multiner.console import err, out, percent, plain_errors
+from multiner.console import err, out, plain_errors
 from multiner.conversion_speed import measure_conversion
 from multiner.evaluation import describe_machine
 from multiner.files import write_json
 from multiner.memory_use import draw_memory, measure_memory
 from multiner.pictures import check_matplotlib
 from multiner.rejoining import language_tokenizers, rejoin
+from multiner.tables import percent
 from multiner.training_speed import Comparison, compare_training
 
 app = typer.Typer(help=__doc__, add_completion=False, rich_markup_mode=None)

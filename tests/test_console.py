@@ -8,8 +8,9 @@ import typer
 from typer.testing import CliRunner
 
 from multiner.commands import app
-from multiner.console import percent, plain_errors
+from multiner.console import plain_errors
 from multiner.errors import UserError
+from multiner.tables import percent
 
 
 def test_what_the_user_can_put_right_is_said_without_a_traceback(capsys):

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from .console import percent
 from .docbins import SOURCE
 from .evaluation import RESAMPLES, count_raw_text
 from .intervals import compare_paired, interval, resampled_sums
 from .matching import Counts, count_matches, macro_f1, match, precision_recall_f1
 from .predictions import Predictions, Watch, predict_files, unwatched
-from .tables import Table, count
+from .tables import Table, count, percent
 from .tags import Span
 
 Report = dict[str, Any]

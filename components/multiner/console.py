@@ -28,11 +28,6 @@ def plain_errors() -> Iterator[None]:
         raise typer.Exit(1) from error
 
 
-def percent(share: float | None) -> str:
-    """A share as people read it, for example 83.1."""
-    return "-" if share is None else f"{100 * share:.1f}"
-
-
 @contextmanager
 def watched(unit: str = "sentences") -> Iterator[Watch]:
     """Show what is gone through, and how far."""

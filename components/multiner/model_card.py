@@ -17,9 +17,9 @@ from jinja2 import Environment, PackageLoader
 from spacy.vocab import Vocab
 
 from .catalog import SOURCES, Source
-from .console import percent
 from .docbins import LANGUAGE, read_docs
 from .files import new_folder, write_json
+from .tables import percent
 
 Report = dict[str, Any]
 LIBRARY = "spacy-multiner"

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .console import percent
 from .matching import KINDS
-from .tables import Table, count
+from .tables import Table, count, percent
 
 Report = dict[str, Any]
 # In the order of `matching.precision_recall_f1`.

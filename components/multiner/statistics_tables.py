@@ -3,11 +3,10 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from .console import percent
 from .files import new_file, write_json
 from .statistics import LENGTHS, MOST_FREQUENT, Report
 from .statistics_plots import draw
-from .tables import Table, count, markdown_parts, plain
+from .tables import Table, count, markdown_parts, percent, plain
 
 SUMMARY = {"mean": "mean", "median": "median", "percentile_95": "95 %", "max": "most"}
 

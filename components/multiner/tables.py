@@ -34,6 +34,11 @@ def count(value: float | None) -> str:
     return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"
 
 
+def percent(share: float | None) -> str:
+    """A share as people read it, for example 83.1."""
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
 def plain(text: str) -> str:
     """Text that Markdown takes as it is."""
     return MARKUP.sub(r"\\\1", text)
