@@ -68,7 +68,7 @@ def find(nlp: Language, text: str) -> Finding:
     entities = entities_of(nlp, doc, Settings())
     inside = {word.i: number for number, span in enumerate(doc.ents) for word in span}
     shims = [pipe.shim for _, pipe in nlp.pipeline if isinstance(pipe, Multiner)]
-    pieces = shims[-1].piece_texts(doc) if shims else [[] for _ in doc]
+    pieces = (shims[-1].piece_texts(doc) if shims else None) or [[] for _ in doc]
     words = [(word.text, pieces[word.i], inside.get(word.i)) for word in doc if not word.is_space]
     return Finding(text, entities, words)
 

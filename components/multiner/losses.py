@@ -5,7 +5,7 @@ words, pieces, types and sentences of great loss show what the model has not lea
 (Tunstall et al. 2022, chapter 4).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -102,12 +102,10 @@ def tag_numbers(spans: Iterable[Span], words: int, labels: Sequence[str]) -> Int
     return tags
 
 
-def describe_losses(
-    losses: WordLosses, docs: Sequence[Doc], pieces: Callable[[Sequence[Doc]], list[str]] | None
-) -> dict[str, Any]:
+def describe_losses(losses: WordLosses, docs: Sequence[Doc], pieces: Sequence[str] | None) -> dict[str, Any]:
     """Tables of losses, and the confusion of tags.
 
-    pieces (Callable | None): From documents to the first piece of each word, on which a word's loss lies.
+    pieces (Sequence | None): The first piece of each word of all documents, on which the word's loss lies.
     RETURNS: "words", "mean" (loss of a word), "not_scored" (words without gold tag); "by_word", "by_piece" (None
         where pieces are not known) and "by_tag", each with "groups" (how many) and, by total loss and by mean loss, the
         first of them; "confusion": "tags", "counts" and "shares", whose rows are gold tags.
@@ -127,7 +125,7 @@ def describe_losses(
         "not_scored": int((~scored).sum()),
         "mean": float(paid.mean()) if len(paid) else None,
         "by_word": _ranked(_groups(_chosen(texts, scored), paid)),
-        "by_piece": None if pieces is None else _ranked(_groups(_chosen(pieces(docs), scored), paid)),
+        "by_piece": None if pieces is None else _ranked(_groups(_chosen(pieces, scored), paid)),
         "by_tag": [asdict(group) for group in sorted(by_tag, key=lambda group: -group.mean)],
         "confusion": {
             "tags": losses.tags,

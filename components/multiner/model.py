@@ -154,11 +154,6 @@ class TaggerShim(Shim):
         """Where the network's weights are."""
         return self.network.head.weight.device
 
-    @property
-    def cutter(self) -> PieceCutter | None:
-        """What cuts words into pieces; None where another component does that."""
-        return self._cutter if self.is_ready else None
-
     def start(self, encoder: Encoder, tags: int) -> None:
         """Take an encoder and put a new head with that many tags on it."""
         self._adopt(encoder, WordTagger(encoder.module, encoder.width, tags))
@@ -229,8 +224,11 @@ class TaggerShim(Shim):
 
         return (_split(scores, docs) if piece_rows is None else _piece_scores(scores, docs, counts)), backprop
 
-    def piece_texts(self, doc: Doc) -> list[list[str]]:
-        """The pieces of each word as the vocabulary spells them; white space has none."""
+    def piece_texts(self, doc: Doc) -> list[list[str]] | None:
+        """The pieces of each word as the vocabulary spells them; white space has none.
+
+        RETURNS: None where another component cuts the text, and not word by word.
+        """
         pieces = self._cut([doc])
         texts = iter([self._cutter.tokenizer.id_to_token(piece) for piece in pieces.ids.tolist()])
         return [[next(texts) for _ in range(count)] for count in pieces.counts.tolist()]

@@ -16,7 +16,6 @@ from spacy.util import minibatch
 from .docbins import read_docs, without_annotation
 from .errors import UserError
 from .model import Scores
-from .pieces import PieceCutter
 from .pipe import Multiner
 from .tags import Span
 
@@ -40,7 +39,8 @@ class Predictions:
         entities; the tags are those of `labels`.
     labels (tuple[str, ...]): The types that the pipeline can find.
     temperature (float): What scores are divided by before they are probabilities.
-    pieces (Callable | None): From documents to the first piece of each of their words, where that is known.
+    pieces (list[str] | None): The first piece of every word of all documents, empty for white space; None where that
+        is not known.
     seconds (float): What predicting `predicted` took.
     """
 
@@ -53,7 +53,7 @@ class Predictions:
     scores: list[Scores] | None
     labels: tuple[str, ...]
     temperature: float
-    pieces: Callable[[Sequence[Doc]], list[str]] | None
+    pieces: list[str] | None
     seconds: float
 
     @property
@@ -127,7 +127,7 @@ def predict(nlp: Language, gold: Sequence[Doc], watch: Watch = unwatched) -> Pre
         scores if pipe is not None else None,
         pipe.labels if pipe is not None else _labels(nlp),
         pipe.cfg["temperature"] if pipe is not None else 1.0,
-        _first_pieces(pipe.shim.cutter) if pipe is not None and pipe.shim.cutter is not None else None,
+        _first_pieces(pipe, gold) if pipe is not None else None,
         seconds,
     )
 
@@ -178,16 +178,6 @@ def _labels(nlp: Language) -> tuple[str, ...]:
     return tuple(sorted({label for name in nlp.pipe_names for label in nlp.pipe_labels.get(name, ())}))
 
 
-def _first_pieces(cutter: PieceCutter) -> Callable[[Sequence[Doc]], list[str]]:
-    def first_pieces(docs: Sequence[Doc]) -> list[str]:
-        """The first piece of each word, empty for white space."""
-        store: Any = docs[0].vocab.strings if docs else {}
-        pieces = cutter([token.orth for doc in docs for token in doc], store.__getitem__)
-        starts = np.cumsum(pieces.counts) - pieces.counts
-        name = {number: cutter.tokenizer.id_to_token(number) for number in np.unique(pieces.ids).tolist()}
-        return [
-            name[int(pieces.ids[start])] if length else ""
-            for start, length in zip(starts.tolist(), pieces.counts.tolist(), strict=True)
-        ]
-
-    return first_pieces
+def _first_pieces(pipe: Multiner, docs: Sequence[Doc]) -> list[str] | None:
+    pieces = [pipe.shim.piece_texts(doc) for doc in docs]
+    return None if None in pieces else [word[0] if word else "" for of_doc in pieces for word in of_doc or ()]

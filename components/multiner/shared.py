@@ -58,11 +58,6 @@ class SharedShim(TaggerShim):
         super().__init__(config)
         self.listener = listener
 
-    @property
-    def cutter(self) -> None:
-        """The transformer cuts words, not this."""
-        return None
-
     def start_shared(self, tags: int) -> None:
         """Put a new head with that many tags on the transformer.
 
@@ -85,9 +80,8 @@ class SharedShim(TaggerShim):
             'name = "xlm-roberta-base"'
         )
 
-    def piece_texts(self, doc: Doc) -> list[list[str]]:
-        """Nothing for any word: the transformer cuts the text as a whole, and not word by word."""
-        return [[] for _ in doc]
+    def piece_texts(self, doc: Doc) -> None:
+        """Not known: the transformer cuts the text as a whole."""
 
     def _predict(self, network: WordHead, docs: Sequence[Doc]) -> list[Scores]:
         result = []
