@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import spacy
 import typer
 from rich.progress import Progress, track
 from rich.table import Table
@@ -27,6 +26,7 @@ from multiner.evaluation import describe_machine
 from multiner.files import write_json
 from multiner.memory_use import draw_memory, measure_memory
 from multiner.pictures import check_matplotlib
+from multiner.pipelines import load_pipeline
 from multiner.rejoining import language_tokenizers, rejoin
 from multiner.tables import percent
 from multiner.training_speed import Comparison, compare_training
@@ -138,7 +138,7 @@ def memory(
         raise typer.BadParameter(f"{texts} texts are less than ten zones of {zone}.")
     with plain_errors():
         check_matplotlib()
-        nlp = spacy.load(model)
+        nlp = load_pipeline(model)
         with err.status(f"{texts:,} texts"):
             report = measure_memory(nlp, texts, zone)
         command = shlex.join(["python", *sys.argv])

@@ -55,6 +55,7 @@ NOT_FOR_TRAINING = {
     "outputs",
     "packaging",
     "pictures",
+    "pipelines",
     "predictions",
     "progress",
     "publishing",

@@ -19,13 +19,14 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from .annotator import Job, Result, Settings, folder_of
+from .annotator import Job, Result, Settings
 from .engines import Engine, Recipe, in_this_process
 from .errors import UserError
 from .files import new_file, write_json
 from .inputs import STANDARD_INPUT, Blank, Found, Item, Record, Reject, arrow_schema, find_sources, read, share_read
 from .manifest import checksums
 from .outputs import FORMATS, Shape, to_json
+from .pipelines import folder_of
 
 VERSION = 1
 MANIFEST = "_manifest.json"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .annotate import Step, annotate
-from .annotator import Annotator, Job, Result, Settings, load_pipeline
+from .annotator import Annotator, Job, Result, Settings, load_annotating
 from .columns import open_columns
 from .engines import Engine, Recipe, in_processes, in_this_process
 from .memory_use import MEGABYTE, made_up_texts, resident_bytes
@@ -43,7 +43,7 @@ def measure_annotation_speed(model: str, texts: Sequence[str], rounds: int) -> d
         medians.
     RAISES: FileNotFoundError; ModelFilesError.
     """
-    nlp = load_pipeline(model)
+    nlp = load_annotating(model)
     annotator = Annotator(model, Settings(), Shape("text", "entities"))
 
     def loaded(recipe: Recipe, jobs: Iterable[Job]) -> Iterator[Result]:

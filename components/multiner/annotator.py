@@ -2,10 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import spacy
 import torch
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -15,6 +13,7 @@ from .errors import UserError
 from .inputs import Record, Reject
 from .outputs import FORMATS, Annotated, Entity, Shape
 from .pipe import Multiner
+from .pipelines import load_pipeline
 
 DECIMALS = 4  # of confidences, which mean no more than that
 
@@ -85,7 +84,7 @@ class Annotator:
         if threads:
             torch.set_num_threads(threads)
         prepare_device(gpu_id)
-        self.nlp = load_pipeline(model)
+        self.nlp = load_annotating(model)
         self.settings = settings
         self.shape = shape
         labels = _labels(self.nlp)
@@ -142,30 +141,18 @@ def entities_of(nlp: Language, doc: Doc, settings: Settings) -> list[Entity]:
     return found
 
 
-def load_pipeline(model: str) -> Language:
-    """A pipeline from a folder or an installed package.
+def load_annotating(model: str) -> Language:
+    """Load a pipeline that annotates entities.
 
+    model (str): A folder, or the name of an installed package.
     RAISES: FileNotFoundError; ModelFilesError; AnnotatorError if nothing in it finds entities.
     """
-    folder_of(model)
-    nlp = spacy.load(model)
+    nlp = load_pipeline(model)
     if not any("doc.ents" in nlp.get_pipe_meta(name).assigns for name in nlp.pipe_names):
         raise AnnotatorError(
             f"{model} has no component that finds entities, but {', '.join(nlp.pipe_names) or 'none'}."
         )
     return nlp
-
-
-def folder_of(model: str) -> Path:
-    """The folder of a pipeline that is given by it or by the name of its package.
-
-    RAISES: FileNotFoundError.
-    """
-    if spacy.util.is_package(model):
-        return Path(spacy.util.get_package_path(model))
-    if not (Path(model) / "config.cfg").is_file():
-        raise FileNotFoundError(f"There is no pipeline '{model}', neither a folder with one nor an installed package.")
-    return Path(model)
 
 
 def _labels(nlp: Language) -> set[str]:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import spacy
 from spacy.language import Language
 
 from .calibration import BINS, calibration_error, reliability
@@ -14,6 +13,7 @@ from .errors import UserError
 from .files import new_file
 from .pictures import BLUE, FAINT, ORANGE, SETTINGS, check_matplotlib, png
 from .pipe import Multiner
+from .pipelines import load_pipeline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,9 +29,9 @@ def describe_calibration(model: str, corpus: Path) -> dict[str, Any]:
     model (str): A folder, or the name of an installed pipeline.
     corpus (Path): A `.spacy` file, or a folder of them.
     RETURNS: JSON-ready "temperature", "entities", and "before" and "after": "error" and "bins".
-    RAISES: NoConfidences; FileNotFoundError.
+    RAISES: NoConfidences; FileNotFoundError; ModelFilesError.
     """
-    nlp = spacy.load(model)
+    nlp = load_pipeline(model)
     place, pipe = _find_component(nlp)
     gold = list(read_docs(corpus, nlp.vocab))
     with nlp.select_pipes(enable=nlp.pipe_names[:place]):

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple, NoReturn
 
 from spacy.language import Language
 
-from .annotator import Settings, entities_of, folder_of, load_pipeline
+from .annotator import Settings, entities_of, load_annotating
 from .errors import UserError
 from .outputs import Entity
 from .pictures import BLUE, GREEN, ORANGE
 from .pipe import Multiner
+from .pipelines import folder_of
 
 EXAMPLES = {
     "Deutsch": "Letzten Herbst zog Sabine Hollenweger von Wuppertal nach Chur, um bei der Rhätischen Bahn zu arbeiten.",
@@ -55,7 +56,7 @@ class Finding(NamedTuple):
 
 def load_for_page(model: str) -> Language:
     """A pipeline that finds entities of any confidence, so that the page can choose among them."""
-    nlp = load_pipeline(model)
+    nlp = load_annotating(model)
     for _, pipe in nlp.pipeline:
         if isinstance(pipe, Multiner):
             pipe.cfg["threshold"] = 0.0

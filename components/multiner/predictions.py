@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import spacy
 from spacy.attrs import NORM, ORTH, SPACY
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -17,6 +16,7 @@ from .docbins import read_docs, without_annotation
 from .errors import UserError
 from .model import Scores
 from .pipe import Multiner
+from .pipelines import load_pipeline
 from .tags import Span
 
 Watch = Callable[[str, Iterable[Doc]], Iterable[Doc]]
@@ -60,20 +60,6 @@ class Predictions:
     def words(self) -> int:
         """The number of gold words."""
         return sum(map(len, self.gold))
-
-
-def load_pipeline(model: str) -> Language:
-    """Load a pipeline.
-
-    model (str): A folder, or the name of an installed pipeline.
-    RAISES: FileNotFoundError when it is not there; ModelFilesError when it is damaged.
-    """
-    try:
-        return spacy.load(model)
-    except OSError as error:
-        raise FileNotFoundError(
-            f"There is no pipeline '{model}' that can be loaded, neither a folder nor an installed package: {error}"
-        ) from error
 
 
 def predict_files(model: str, data: Path, watch: Watch) -> Predictions:
