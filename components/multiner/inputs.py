@@ -97,6 +97,14 @@ class Blank(NamedTuple):
     read: int
 
 
+class Line(NamedTuple):
+    """A line of text without its end; `read` is as in `Record`."""
+
+    number: int
+    text: str
+    read: int
+
+
 Item = Record | Reject | Blank
 
 
@@ -211,40 +219,35 @@ def _read_text(source: Source, text_column: str) -> Iterator[Item]:
 
 
 def _read_lines(source: Source, text_column: str) -> Iterator[Item]:
-    for number, line, done in _lines(source):
-        text = _decode(line, source, number, done)
-        if isinstance(text, Reject):
-            yield text
-        elif not text.strip():
-            yield Blank(done)
+    for line in _lines(source):
+        if isinstance(line, Line):
+            columns = {SOURCE: f"{source.name}:{line.number}", text_column: line.text}
+            yield Record(source.name, line.number, line.text, columns, line.read)
         else:
-            text = text.rstrip("\r\n")
-            columns = {SOURCE: f"{source.name}:{number}", text_column: text}
-            yield Record(source.name, number, text, columns, done)
+            yield line
 
 
 def _read_jsonl(source: Source, text_column: str) -> Iterator[Item]:
-    for number, line, done in _lines(source):
-        text = _decode(line, source, number, done)
-        if isinstance(text, Reject):
-            yield text
-        elif not text.strip():
-            yield Blank(done)
-        else:
-            try:
-                row = json.loads(text.rstrip("\r\n"), parse_constant=_refuse_constant)
-                if "\\ud" in text or "\\uD" in text:
-                    json.dumps(row, ensure_ascii=False).encode()
-            except json.JSONDecodeError as error:
-                yield Reject(source.name, number, f"no JSON: {error.msg} at column {error.colno}", done)
-            except RecursionError:
-                yield Reject(source.name, number, "JSON that is nested too deeply", done)
-            except UnicodeEncodeError:
-                yield Reject(source.name, number, r"half of a character, such as \ud83d without its other half", done)
-            except ValueError as error:
-                yield Reject(source.name, number, f"no JSON: {error}", done)
-            else:
-                yield _record(row, source, number, text_column, done)
+    for line in _lines(source):
+        yield _record_of_json(line, source, text_column) if isinstance(line, Line) else line
+
+
+def _record_of_json(line: Line, source: Source, text_column: str) -> Record | Reject:
+    try:
+        row = json.loads(line.text, parse_constant=_refuse_constant)
+        if "\\ud" in line.text or "\\uD" in line.text:
+            json.dumps(row, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        reason = f"no JSON: {error.msg} at column {error.colno}"
+    except RecursionError:
+        reason = "JSON that is nested too deeply"
+    except UnicodeEncodeError:
+        reason = r"half of a character, such as \ud83d without its other half"
+    except ValueError as error:
+        reason = f"no JSON: {error}"
+    else:
+        return _record(row, source, line.number, text_column, line.read)
+    return Reject(source.name, line.number, reason, line.read)
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -415,12 +418,19 @@ def _opened(source: Source) -> Iterator[IO[bytes]]:
             yield file
 
 
-def _lines(source: Source) -> Iterator[tuple[int, bytes, int]]:
+def _lines(source: Source) -> Iterator[Line | Reject | Blank]:
+    """The lines of a source that have something in them, and what else there is between them."""
     done = 0
     with _opened(source) as file:
-        for number, line in enumerate(file, 1):
-            done += len(line)
-            yield number, line, done
+        for number, content in enumerate(file, 1):
+            done += len(content)
+            text = _decode(content, source, number, done)
+            if isinstance(text, Reject):
+                yield text
+            elif text.strip():
+                yield Line(number, text.rstrip("\r\n"), done)
+            else:
+                yield Blank(done)
 
 
 def _decode(content: bytes, source: Source, line: int, done: int) -> str | Reject:
