@@ -17,7 +17,7 @@ import spacy
 import torch
 from huggingface_hub.utils import reset_sessions
 from spacy.language import Language
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from thinc.api import fix_random_seed
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
@@ -43,7 +43,8 @@ TEXT = [
     "Grace Hopper worked for Remington Rand in Philadelphia",
 ]
 # Words, and their entities as (first word, word after the last, label).
-SENTENCES: list[tuple[list[str], list[tuple[int, int, str]]]] = [
+Sentences = list[tuple[list[str], list[tuple[int, int, str]]]]
+SENTENCES: Sentences = [
     (["Ada", "Lovelace", "lives", "in", "London"], [(0, 2, "PER"), (4, 5, "LOC")]),
     (["Alan", "Turing", "moved", "to", "Manchester", "."], [(0, 2, "PER"), (4, 5, "LOC")]),
     (["nobody", "knows"], []),
@@ -102,6 +103,20 @@ def make_doc(nlp: Language, words: list[str], entities: list[tuple[int, int, str
 
 def make_examples(nlp: Language) -> list[Example]:
     return [Example(Doc(nlp.vocab, words=words), make_doc(nlp, words, entities)) for words, entities in SENTENCES]
+
+
+def sentences_of_many_lengths(times: int) -> Sentences:
+    """All sentences so many times, with words repeated, so that it matters which of them come in which batch."""
+    return [(words * (1 + number % 3), entities) for number in range(times) for words, entities in SENTENCES]
+
+
+def write_corpus(folder: Path, sentences: Sentences, times: int = 1) -> dict[str, Any]:
+    """Train and dev files of the same sentences. RETURNS: The overrides of a config that name them."""
+    nlp = spacy.blank("xx")
+    files = {part: folder / f"{part}.spacy" for part in ("train", "dev")}
+    for file in files.values():
+        DocBin(docs=[make_doc(nlp, *sentence) for sentence in sentences] * times).to_disk(file)
+    return {f"paths.{part}": str(file) for part, file in files.items()}
 
 
 def learn_by_heart(

@@ -17,7 +17,7 @@ import torch
 from spacy.cli._util import app
 from spacy.cli.train import train
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import load_config
 from thinc.api import Adam, Config, Optimizer, fix_random_seed
@@ -26,18 +26,18 @@ from typer.testing import CliRunner
 from multiner.optimizer import AdamW
 from multiner.pipe import Multiner
 
-from .conftest import PROJECT, SENTENCES, learn_by_heart, make_doc, make_examples
+from .conftest import PROJECT, SENTENCES, Sentences, learn_by_heart, make_doc, make_examples, write_corpus
 from .test_pipe import TEXTS, entities, predict_scores, scores
 
 # A new entity type, and one sentence of those that were learnt before.
-WEEKDAYS: list[tuple[list[str], list[tuple[int, int, str]]]] = [
+WEEKDAYS: Sentences = [
     (["Ada", "Lovelace", "moved", "programs", "Monday"], [(0, 2, "PER"), (4, 5, "DAY")]),
     (["nobody", "writes", "Monday"], [(2, 3, "DAY")]),
     SENTENCES[1],
 ]
 
 
-def examples_of(nlp: Language, sentences: list[tuple[list[str], list[tuple[int, int, str]]]]) -> list[Example]:
+def examples_of(nlp: Language, sentences: Sentences) -> list[Example]:
     return [Example(Doc(nlp.vocab, words=words), make_doc(nlp, words, found)) for words, found in sentences]
 
 
@@ -58,13 +58,9 @@ def head_size(nlp: Language) -> int:
     return int(nlp.get_pipe("ner").shim.network.head.out_features)
 
 
-def write_corpus(folder: Path, sentences: list[tuple[list[str], list[tuple[int, int, str]]]]) -> dict[str, Any]:
-    """Train and dev files of the same sentences, and the overrides that name them."""
-    docs = [make_doc(spacy.blank("en"), *sentence) for sentence in sentences]
-    for part in ("train", "dev"):
-        DocBin(docs=docs * 8).to_disk(folder / f"{part}.spacy")
-    paths = {f"paths.{part}": str(folder / f"{part}.spacy") for part in ("train", "dev")}
-    return {**paths, "system.batch_size": 16}
+def corpus_of(folder: Path, sentences: Sentences) -> dict[str, Any]:
+    """The overrides that train on these sentences, in batches of many."""
+    return {**write_corpus(folder, sentences, times=8), "system.batch_size": 16}
 
 
 def write_config(folder: Path, change: dict[str, Any], pipeline: list[str] | None = None) -> Path:
@@ -118,7 +114,7 @@ def test_labels_that_were_added_need_no_examples(tiny_encoder):
 
 
 def test_labels_are_written_and_read_by_spacys_commands(tiny_encoder, tmp_path):
-    corpus = write_corpus(tmp_path, SENTENCES)
+    corpus = corpus_of(tmp_path, SENTENCES)
     options = {**corpus, "paths.encoder": tiny_encoder}
     arguments = [part for key, value in options.items() for part in (f"--{key}", str(value))]
     config = write_config(tmp_path, {})
@@ -216,7 +212,7 @@ def test_resume_training(saved, trained):
 
 def test_spacy_train_goes_on_from_a_saved_pipeline(saved, tmp_path):
     """`source` in the config, no encoder anywhere, and a type in the corpus that the saved pipeline does not know."""
-    corpus = write_corpus(tmp_path, SENTENCES + WEEKDAYS)
+    corpus = corpus_of(tmp_path, SENTENCES + WEEKDAYS)
     config = write_config(
         tmp_path, {"components.ner": {"source": str(saved)}, "initialize.components.ner": None, "paths.encoder": None}
     )
@@ -290,7 +286,7 @@ def test_without_resuming_there_is_nothing_to_rehearse(trained):
 
 def test_frozen_components_stay_and_annotating_ones_are_heard(saved, tiny_encoder, tmp_path, trained):
     """One pipeline by `spacy train`: "ner" is sourced, frozen and annotates; "days" is trained beside it."""
-    corpus = write_corpus(tmp_path, WEEKDAYS)
+    corpus = corpus_of(tmp_path, WEEKDAYS)
     config = write_config(
         tmp_path,
         {

@@ -14,7 +14,7 @@ import spacy
 import torch
 from spacy.cli._util import parse_config_overrides, setup_cli
 from spacy.cli.train import train
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import registry
 
@@ -24,7 +24,7 @@ from multiner.embedding import RowwiseEmbedding
 from multiner.rank_processes import prepare_process, take_own_gpu, without_output
 from multiner.training import length_grouped_batches
 
-from .conftest import PROJECT, SENTENCES, fork_context, make_doc
+from .conftest import PROJECT, SENTENCES, fork_context, sentences_of_many_lengths, write_corpus
 
 CONFIG = PROJECT / "configs/e5-small.cfg"
 EPOCHS, OF_BOTH = 2, 6  # sentences in a batch of both processes
@@ -37,16 +37,10 @@ def as_rank(monkeypatch: pytest.MonkeyPatch, number: int, count: int) -> None:
 
 @pytest.fixture(scope="module")
 def overrides(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("corpus")
-    nlp = spacy.blank("xx")
-    docs = [make_doc(nlp, words * (1 + number % 3), entities) for number in range(6) for words, entities in SENTENCES]
     # One sentence more than full batches: in the last one the second process has nothing.
-    docs.append(make_doc(nlp, *SENTENCES[0]))
-    for part in ("train", "dev"):
-        DocBin(docs=docs).to_disk(folder / f"{part}.spacy")
+    sentences = [*sentences_of_many_lengths(6), SENTENCES[0]]
     return {
-        "paths.train": str(folder / "train.spacy"),
-        "paths.dev": str(folder / "dev.spacy"),
+        **write_corpus(tmp_path_factory.mktemp("corpus"), sentences),
         "paths.encoder": tiny_encoder,
         "system.epochs": EPOCHS,
         "training.optimizer.learn_rate.peak": 1e-2,

@@ -23,7 +23,7 @@ from spacy.util import load_config
 from multiner import loop
 from multiner.checkpoints import CheckpointError
 
-from .conftest import PROJECT, SENTENCES, fork_context, make_doc
+from .conftest import PROJECT, SENTENCES, fork_context, make_doc, sentences_of_many_lengths, write_corpus
 
 CONFIG = PROJECT / "configs/e5-small.cfg"
 EPOCHS, STEPS_OF_EPOCH = 2, 8
@@ -43,15 +43,8 @@ class Killed(BaseException):
 
 @pytest.fixture(scope="module")
 def overrides(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("corpus")
-    nlp = spacy.blank("xx")
-    # Sentences of many kinds, so that it matters which came in which batch.
-    docs = [make_doc(nlp, words * (1 + number % 3), entities) for number in range(8) for words, entities in SENTENCES]
-    for part in ("train", "dev"):
-        DocBin(docs=docs).to_disk(folder / f"{part}.spacy")
     return {
-        "paths.train": str(folder / "train.spacy"),
-        "paths.dev": str(folder / "dev.spacy"),
+        **write_corpus(tmp_path_factory.mktemp("corpus"), sentences_of_many_lengths(8)),
         "paths.encoder": tiny_encoder,
         "system.epochs": EPOCHS,
         "training.batcher.size": 4,

@@ -19,7 +19,7 @@ from multiner.network import Dropout
 from multiner.optimizer import AdamW, step_adamw
 from multiner.training import length_grouped_batches, warmup_linear
 
-from .conftest import PROJECT, SENTENCES, make_doc
+from .conftest import PROJECT, SENTENCES, write_corpus
 
 
 def test_the_learning_rate_rises_then_falls_to_zero():
@@ -90,12 +90,8 @@ def test_dropout_zeroes_the_given_share_and_keeps_the_mean():
 
 
 def test_spacy_train_runs_a_config_of_the_project_as_it_stands(tiny_encoder, tmp_path, capsys):
-    nlp = spacy.blank("xx")
-    for part in ("train", "dev"):
-        DocBin(docs=[make_doc(nlp, *sentence) for sentence in SENTENCES] * 8).to_disk(tmp_path / f"{part}.spacy")
     overrides = {
-        "paths.train": str(tmp_path / "train.spacy"),
-        "paths.dev": str(tmp_path / "dev.spacy"),
+        **write_corpus(tmp_path, SENTENCES, times=8),
         "paths.encoder": tiny_encoder,
         "system.epochs": 8,
         "system.batch_size": 16,

@@ -17,7 +17,7 @@ from multiner.errors import UserError
 from multiner.optimizer import AdamW
 
 from .conftest import SENTENCES, make_examples
-from .test_life_cycle import write_config, write_corpus
+from .test_life_cycle import corpus_of, write_config
 
 ENCODER_LINES = r'\[initialize.components.people\]\nencoder = "xlm-roberta-base"'
 
@@ -122,7 +122,7 @@ def test_a_loss_that_is_no_number_stops_training_with_the_setting_to_lower(nlp):
 
 
 def test_spacy_train_stops_at_a_loss_that_is_no_number(tiny_encoder, tmp_path, capsys):
-    corpus = write_corpus(tmp_path, SENTENCES)
+    corpus = corpus_of(tmp_path, SENTENCES)
     overrides = {**corpus, "paths.encoder": tiny_encoder, "training.optimizer.learn_rate.peak": 1e30}
     with pytest.raises(UserError, match=r"learn_rate\]\npeak = "):
         train(write_config(tmp_path, {}), tmp_path / "out", overrides=overrides)
