@@ -74,6 +74,7 @@ NOT_FOR_TRAINING = {
     "tables",
     "training_curve",
     "training_speed",
+    "watching",
 }
 # They make the corpus, on which training depends instead; the last four serve both.
 MAKING_CORPORA = {

@@ -14,11 +14,12 @@ from .evaluation import RESAMPLES, account, seen_forms
 from .files import new_file, write_json
 from .losses import WordLosses, describe_losses, word_losses
 from .matching import Match, match
-from .predictions import Predictions, Watch, predict_files, unwatched
+from .predictions import Predictions, predict_files
 from .relabelling import relabelling_rows, write_rows
 from .report import html_page, markdown_page
 from .suspects import find_suspects
 from .tags import IGNORED, tags_from_spans
+from .watching import Watch, unwatched
 
 Report = dict[str, Any]
 WORST = RANDOM = 50

@@ -11,9 +11,10 @@ from .docbins import SOURCE
 from .evaluation import RESAMPLES, count_raw_text
 from .intervals import compare_paired, interval, resampled_sums
 from .matching import Counts, count_matches, macro_f1, match, precision_recall_f1
-from .predictions import Predictions, Watch, predict_files, unwatched
+from .predictions import Predictions, predict_files
 from .tables import Table, count, percent
 from .tags import Span
+from .watching import Watch, unwatched
 
 Report = dict[str, Any]
 CHANGES = {

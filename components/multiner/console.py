@@ -1,8 +1,7 @@
 """What the project's commands share: how they speak."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import typer
 from rich.console import Console
@@ -10,8 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from .errors import UserError
-
-Watch = Callable[[str, Iterable[Any]], Iterable[Any]]
+from .watching import Thing, Watch
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -34,7 +32,7 @@ def watched(unit: str = "sentences") -> Iterator[Watch]:
     columns = ("{task.description}", f"{{task.completed:,}} {unit}")
     with Progress(TextColumn(columns[0]), BarColumn(), TextColumn(columns[1]), TimeElapsedColumn(), console=err) as bar:
 
-        def watch(name: str, things: Iterable[Any]) -> Iterator[Any]:
+        def watch(name: str, things: Iterable[Thing], /) -> Iterator[Thing]:
             return iter(bar.track(things, description=name))
 
         yield watch

@@ -30,8 +30,9 @@ from .matching import (
     match,
     precision_recall_f1,
 )
-from .predictions import Predictions, Watch, predict, predict_files, unwatched
+from .predictions import Predictions, predict, predict_files
 from .tags import Span, tags_from_spans
+from .watching import Watch, unwatched
 
 Report = dict[str, Any]
 # What nervaluate calls them, after the MUC conferences.

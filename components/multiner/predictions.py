@@ -1,7 +1,7 @@
 """What a pipeline makes of annotated documents, found out once; every score and analysis works from it."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,7 @@ from .model import Scores
 from .pipe import Multiner
 from .pipelines import load_pipeline
 from .tags import Span
-
-Watch = Callable[[str, Iterable[Doc]], Iterable[Doc]]
+from .watching import Watch, unwatched
 
 
 class WordsChanged(UserError, ValueError):
@@ -71,17 +70,12 @@ def predict_files(model: str, data: Path, watch: Watch) -> Predictions:
     return predict(nlp, list(read_docs(data, nlp.vocab)), watch)
 
 
-def unwatched(_: str, docs: Iterable[Doc]) -> Iterable[Doc]:
-    """The documents as they are, where nobody watches the progress."""
-    return docs
-
-
 def predict(nlp: Language, gold: Sequence[Doc], watch: Watch = unwatched) -> Predictions:
     """Let a pipeline find the entities of annotated documents, in their words and in their texts.
 
     A text that the pipeline cuts into the very words of the corpus is not looked at a second time.
 
-    watch (Callable): Is given a name for what is done and the documents, and passes these on.
+    watch (Watch): Is given the documents as they are gone through.
     RAISES: WordsChanged.
     """
     gold = list(gold)

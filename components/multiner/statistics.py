@@ -23,10 +23,10 @@ from .docbins import LANGUAGE, SOURCE, read_docs
 from .encoder import check_encoder_folder, load_tokenizer
 from .errors import UserError
 from .pieces import PieceCutter
+from .watching import Watch, unwatched
 
 Report = dict[str, Any]
 Words = NDArray[np.uint64]
-Watch = Callable[[str, Iterable[Doc]], Iterable[Doc]]
 SPLITS = ("train", "dev", "test")
 UNKNOWN_LANGUAGE = "unknown"
 # Entities are counted by their words; all from the last length on are counted together.
@@ -68,11 +68,6 @@ def load_cutting(folder: Path, window: int) -> Cutting:
     return Cutting(cutter, special, min(window, reading.capacity + special))
 
 
-def unwatched(_: str, docs: Iterable[Doc]) -> Iterable[Doc]:
-    """The documents as they are, where nobody watches the progress."""
-    return docs
-
-
 class _StoredDocs:
     """The documents of a `.spacy` file or a folder of them, read anew each time."""
 
@@ -112,7 +107,7 @@ def describe(
     splits (Mapping): Documents of any of "train", "dev" and "test"; some are gone through a second time.
     strings (StringStore): Of the documents' vocabulary.
     cutting (Cutting | None): To count pieces too.
-    watch (Callable): Is given a name for what is looked at and the documents, and passes these on.
+    watch (Watch): Is given the documents as they are gone through.
     RETURNS: JSON-ready "labels", "splits" and "shared" (sentences in two splits); "window" and "special_pieces", None
         without a cutting; with train "contradictions" and "unseen". Shares are between 0 and 1, or None of nothing.
     """
