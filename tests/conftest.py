@@ -119,6 +119,11 @@ def write_corpus(folder: Path, sentences: Sentences, times: int = 1) -> dict[str
     return {f"paths.{part}": str(file) for part, file in files.items()}
 
 
+def starting_from(encoder: str | Path, frozen_layers: int = 0) -> dict[str, Any]:
+    """The overrides of a config that train a tiny encoder, which has fewer layers than the config freezes."""
+    return {"paths.encoder": str(encoder), "components.ner.model.frozen_layers": frozen_layers}
+
+
 def learn_by_heart(
     nlp: Language, examples: list[Example], rate: float = 3e-3, loss: float = 2e-3, **update: Any
 ) -> None:

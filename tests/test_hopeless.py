@@ -8,7 +8,7 @@ from spacy.tokens import DocBin
 
 from multiner.hopeless import TrainingHopeless, stop_when_hopeless
 
-from .conftest import PROJECT, SENTENCES, make_doc
+from .conftest import PROJECT, SENTENCES, make_doc, starting_from
 
 
 def look_at(scores: list[float | None], **settings: float) -> int:
@@ -61,4 +61,4 @@ def test_spacy_train_with_the_projects_config_is_stopped(tiny_encoder, tmp_path)
         DocBin(docs=[make_doc(nlp, *sentence) for sentence in sentences] * 4).to_disk(tmp_path / f"{part}.spacy")
     overrides = {f"paths.{part}": str(tmp_path / f"{part}.spacy") for part in ("train", "dev")}
     with pytest.raises(TrainingHopeless):
-        train(PROJECT / "configs/e5-small.cfg", overrides={**overrides, "paths.encoder": tiny_encoder})
+        train(PROJECT / "configs/e5-small.cfg", overrides={**overrides, **starting_from(tiny_encoder)})

@@ -17,7 +17,7 @@ from multiner import progress
 from multiner.pictures import PicturesNeedMatplotlib
 from multiner.progress import FORMATS, GoingOn, going_on, progress_logger
 
-from .conftest import PROJECT, SENTENCES, make_doc
+from .conftest import PROJECT, SENTENCES, make_doc, starting_from
 
 
 def evaluation(step: int, f1: float, words: int = 0) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def test_any_logger_of_spacy_runs_beside_ours_by_config_only(tiny_encoder, tmp_p
     Config(config).to_disk(tmp_path / "config.cfg", interpolate=False)
     paths = {f"paths.{part}": str(tmp_path / "both.spacy") for part in ("train", "dev")}
     output = {"training.logger.logger1.output": str(tmp_path / "log.jsonl"), "system.epochs": 1}
-    train(tmp_path / "config.cfg", overrides={**paths, **output, "paths.encoder": tiny_encoder})
+    train(tmp_path / "config.cfg", overrides={**paths, **output, **starting_from(tiny_encoder)})
     assert told == [0, 1, -1]
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2
     assert "Words/s" in capsys.readouterr().out

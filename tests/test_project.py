@@ -18,7 +18,7 @@ from multiner.devices import DeviceError, prepare_device
 from multiner.pipe import Multiner
 from multiner.recipes import read_recipe
 
-from .conftest import PROJECT, SENTENCES, SHARED_DATA, run_script
+from .conftest import PROJECT, SENTENCES, SHARED_DATA, run_script, starting_from
 
 PROJECT_FILE = srsly.read_yaml(PROJECT / "project.yml")
 COMMANDS = PROJECT_FILE["commands"]
@@ -98,7 +98,11 @@ def flat(config: dict, prefix: str = "") -> dict[str, object]:
 @pytest.mark.parametrize(
     ("one", "other", "wanted"),
     [
-        ("e5-small", "xlm-roberta-base", {"components.ner.model.batch_pieces"}),
+        (
+            "e5-small",
+            "xlm-roberta-base",
+            {"components.ner.model.batch_pieces", "components.ner.model.frozen_layers"},
+        ),
         ("xlm-roberta-base", "xlm-roberta-large", set()),
     ],
 )
@@ -219,7 +223,7 @@ def test_from_files_to_wheels(tiny_encoder, tmp_path):
     overrides = {
         "paths.train": tmp_path / "train.spacy",
         "paths.dev": tmp_path / "dev.spacy",
-        "paths.encoder": tmp_path / "encoder",
+        **starting_from(tmp_path / "encoder"),
         "system.epochs": 60,
         "training.optimizer.learn_rate.peak": 3e-3,
     }

@@ -24,7 +24,7 @@ from multiner.embedding import RowwiseEmbedding
 from multiner.rank_processes import prepare_process, take_own_gpu, without_output
 from multiner.training import length_grouped_batches
 
-from .conftest import PROJECT, SENTENCES, fork_context, sentences_of_many_lengths, write_corpus
+from .conftest import PROJECT, SENTENCES, fork_context, sentences_of_many_lengths, starting_from, write_corpus
 
 CONFIG = PROJECT / "configs/e5-small.cfg"
 EPOCHS, OF_BOTH = 2, 6  # sentences in a batch of both processes
@@ -41,7 +41,7 @@ def overrides(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> di
     sentences = [*sentences_of_many_lengths(6), SENTENCES[0]]
     return {
         **write_corpus(tmp_path_factory.mktemp("corpus"), sentences),
-        "paths.encoder": tiny_encoder,
+        **starting_from(tiny_encoder),
         "system.epochs": EPOCHS,
         "training.optimizer.learn_rate.peak": 1e-2,
         # What would differ by chance, or by the sign of numbers next to 0.

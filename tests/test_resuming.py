@@ -23,7 +23,7 @@ from spacy.util import load_config
 from multiner import loop
 from multiner.checkpoints import CheckpointError
 
-from .conftest import PROJECT, SENTENCES, fork_context, make_doc, sentences_of_many_lengths, write_corpus
+from .conftest import PROJECT, SENTENCES, fork_context, make_doc, sentences_of_many_lengths, starting_from, write_corpus
 
 CONFIG = PROJECT / "configs/e5-small.cfg"
 EPOCHS, STEPS_OF_EPOCH = 2, 8
@@ -45,7 +45,7 @@ class Killed(BaseException):
 def overrides(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {
         **write_corpus(tmp_path_factory.mktemp("corpus"), sentences_of_many_lengths(8)),
-        "paths.encoder": tiny_encoder,
+        **starting_from(tiny_encoder),
         "system.epochs": EPOCHS,
         "training.batcher.size": 4,
         "training.optimizer.learn_rate.peak": 1e-3,
@@ -140,6 +140,19 @@ def test_it_ends_with_the_weights_and_the_log_of_a_run_that_was_not_killed(
     steps = [int(line.split()[1]) for line in printed.splitlines() if line.split()[0].isdigit()]
     done = int(re.search(r"after step (\d+)", printed)[1])
     assert steps == [step for step in range(0, EPOCHS * STEPS_OF_EPOCH + 1, STEPS_OF_EPOCH) if step > done]
+
+
+def test_what_frozen_layers_gave_is_remembered_to_the_last_digit_by_a_run_that_goes_on(
+    overrides, tiny_encoder, tmp_path, monkeypatch
+):
+    """After a kill windows come to the frozen layers in other batches than in the run that was not killed."""
+    frozen = {**overrides, **starting_from(tiny_encoder, frozen_layers=1)}
+    run(tmp_path / "undisturbed", frozen)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_at(patch, "subdivide_batch", 5)
+        run(tmp_path / "killed", frozen)
+    run(tmp_path / "killed", frozen, resume=True)
+    assert_same_weights(tmp_path / "killed", tmp_path / "undisturbed")
 
 
 def checkpoints(output: Path) -> set[str]:

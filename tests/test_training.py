@@ -19,7 +19,7 @@ from multiner.network import Dropout
 from multiner.optimizer import AdamW, step_adamw
 from multiner.training import length_grouped_batches, warmup_linear
 
-from .conftest import PROJECT, SENTENCES, write_corpus
+from .conftest import PROJECT, SENTENCES, starting_from, write_corpus
 
 
 def test_the_learning_rate_rises_then_falls_to_zero():
@@ -92,7 +92,7 @@ def test_dropout_zeroes_the_given_share_and_keeps_the_mean():
 def test_spacy_train_runs_a_config_of_the_project_as_it_stands(tiny_encoder, tmp_path, capsys):
     overrides = {
         **write_corpus(tmp_path, SENTENCES, times=8),
-        "paths.encoder": tiny_encoder,
+        **starting_from(tiny_encoder, frozen_layers=1),
         "system.epochs": 8,
         "system.batch_size": 16,
         "training.optimizer.learn_rate.peak": 3e-3,

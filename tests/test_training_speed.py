@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 from spacy.language import Language
 from spacy.tokens import DocBin
+from spacy.util import load_config
 from transformers import AutoTokenizer
 
 from multiner import training_speed
 from multiner.tags import IGNORED, tag_names
 from multiner.training_speed import Comparison, TrainerMissing, compare_training, tags_of, train_usual
 
-from .conftest import PROJECT, SENTENCES, make_doc
+from .conftest import PROJECT, SENTENCES, make_doc, starting_from
 
 TAGS = tag_names(["LOC", "ORG", "PER"])
 
@@ -21,7 +22,9 @@ def comparison(nlp: Language, tiny_encoder: str, tmp_path: Path) -> Comparison:
     for split in ("train", "dev", "test"):
         DocBin(docs=[make_doc(nlp, *sentence) for sentence in SENTENCES]).to_disk(tmp_path / f"{split}.spacy")
     files = (tmp_path / f"{split}.spacy" for split in ("train", "dev", "test"))
-    return Comparison(Path(tiny_encoder), *files, PROJECT / "configs/e5-small.cfg", 2, 1, 0, 1e-3)
+    config = load_config(PROJECT / "configs/e5-small.cfg", overrides=starting_from(tiny_encoder), interpolate=False)
+    config.to_disk(tmp_path / "config.cfg", interpolate=False)
+    return Comparison(Path(tiny_encoder), *files, tmp_path / "config.cfg", 2, 1, 0, 1e-3)
 
 
 def test_both_are_given_the_same_and_are_reported_in_the_same_way(comparison, monkeypatch):

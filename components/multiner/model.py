@@ -81,7 +81,13 @@ class TrainingInFloat16(UserError, ValueError):
 
 
 def Classifier(
-    window: int, overlap: int, batch_pieces: int, precision: Precision, gradient_checkpointing: bool = False
+    window: int,
+    overlap: int,
+    batch_pieces: int,
+    precision: Precision,
+    gradient_checkpointing: bool = False,
+    frozen_layers: int = 0,
+    remembered_pieces: int = 500_000,
 ) -> Model[list[Doc], list[Scores]]:
     """Build the model that owns its encoder: from documents to one row of tag scores for each word.
 
@@ -92,12 +98,25 @@ def Classifier(
         optimizer's moments are float32 with all of them.
     gradient_checkpointing (bool): Whether training computes the encoder's layers once more on the way back instead of
         keeping what they gave (Chen et al. 2016): the same gradients with less memory, more slowly.
+    frozen_layers (int): How many of the lowest layers keep their pretrained weights in training, and the embeddings
+        with them; 0 has all of the encoder learn. See `multiner.frozen`.
+    remembered_pieces (int): The most pieces of the training corpus whose vectors behind frozen layers are kept in
+        memory on a CPU, each of four bytes times the encoder's width, so that these layers run once.
     RETURNS: A model without weights; `model.shims[0].start` gives it an encoder, loading gives it saved ones.
     """
     if not 0 <= 2 * overlap < window:
         raise ValueError(f"overlap = {overlap} must be less than half of window = {window}.")
-    settings = {"window": window, "overlap": overlap, "batch_pieces": batch_pieces, "precision": precision}
-    settings["gradient_checkpointing"] = gradient_checkpointing
+    if frozen_layers < 0:
+        raise ValueError(f"frozen_layers = {frozen_layers} must not be less than 0.")
+    settings = {
+        "window": window,
+        "overlap": overlap,
+        "batch_pieces": batch_pieces,
+        "precision": precision,
+        "gradient_checkpointing": gradient_checkpointing,
+        "frozen_layers": frozen_layers,
+        "remembered_pieces": remembered_pieces,
+    }
     return Model("multiner_classifier", forward, shims=[TaggerShim(settings)])
 
 
@@ -161,6 +180,8 @@ class TaggerShim(Shim):
     def _adopt(self, encoder: Encoder, network: WordTagger) -> None:
         if self.cfg.get("gradient_checkpointing"):
             _keep_less(encoder.module)
+        if self.cfg.get("frozen_layers"):
+            network.freeze(self.cfg["frozen_layers"], self.cfg["remembered_pieces"])
         network = network.to(get_torch_default_device()).eval()  # first, because memory may not suffice
         self.description = encoder.describe()
         self._reading = encoder.reading
@@ -207,7 +228,7 @@ class TaggerShim(Shim):
         piece_rows = np.cumsum(counts) - counts if isinstance(docs, EveryPiece) else None
         batches = list(self._batches(docs, piece_rows))
         for batch in batches:
-            network.embedding.meet(batch.ids)
+            network.meet(batch.ids)
         with arithmetic(number_format(self.cfg["precision"], self.device), self.device):
             outputs = [network(batch.ids, batch.mask, batch.firsts) for batch in batches]
         scores = np.zeros((int(counts.sum()), network.head.out_features), np.float32)
@@ -375,7 +396,8 @@ class TaggerShim(Shim):
         moments: What `moments` gave.
         """
         self.network.train()
-        self.network.embedding.meet_in_order(met.to(self.device))
+        if len(met):
+            self.network.embedding.meet_in_order(met.to(self.device))
         if moments:
             self._optimizer = NamedAdamW(optimizer)
             self._optimizer.restore(moments, list(self.network.trained()))

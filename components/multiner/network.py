@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from .embedding import RowwiseEmbedding
+from .frozen import FrozenLayers
 
 HEAD_SPREAD = 0.02
 SIXTEEN_BITS = 1 << 16
@@ -97,6 +98,15 @@ class WordTagger(WordHead):
         embedding = RowwiseEmbedding(encoder.get_input_embeddings().weight)  # type: ignore[operator]
         encoder.set_input_embeddings(embedding)  # type: ignore[operator]
         _replace_dropout(encoder)
+        self.frozen: FrozenLayers | None = None
+
+    def freeze(self, layers: int, remembered_pieces: int) -> None:
+        """Have the embeddings and so many of the lowest layers keep their weights.
+
+        remembered_pieces (int): The most pieces whose vectors behind these layers are remembered.
+        RAISES: LayersCannotBeFrozen.
+        """
+        self.frozen = FrozenLayers(self.encoder, layers, remembered_pieces)
 
     @property
     def embedding(self) -> RowwiseEmbedding:
@@ -113,8 +123,23 @@ class WordTagger(WordHead):
         firsts (words,): Where the first piece of each word stands, counted through the batch row by row.
         RETURNS (words, tags): Unnormalised scores.
         """
-        vectors = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        if self.training and self.frozen is not None:
+            vectors = self.frozen.vectors(ids, mask)
+        else:
+            vectors = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         return self.score(vectors.reshape(-1, vectors.shape[-1])[firsts])
+
+    def meet(self, ids: torch.Tensor) -> None:
+        """Have the embedding rows of these pieces trained from now on, if the embeddings learn."""
+        if self.frozen is None:
+            self.embedding.meet(ids)
+
+    def train(self, mode: bool = True) -> "WordTagger":
+        """Switch between training and use; frozen layers stay as they are used."""
+        super().train(mode)
+        if mode and self.frozen is not None:
+            self.frozen.train()
+        return self
 
     def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
         """What an optimiser should move, by name: of the embedding table only the rows in use."""
