@@ -12,22 +12,19 @@ from rich.progress import Progress, track
 from rich.table import Table
 
 from multiner.analysis_speed import measure_analysis
-from multiner.annotation_speed import (
-    measure_annotation_memory,
-    measure_annotation_speed,
-    measure_engines,
-    texts_of,
-)
+from multiner.annotation_speed import measure_annotation_memory, measure_annotation_speed, measure_engines
+from multiner.benchmark_texts import MADE_UP, made_up_texts, shuffled_texts, texts_of
 from multiner.calibration_report import describe_calibration, draw_reliability
 from multiner.columns import open_columns
 from multiner.console import err, out, plain_errors
 from multiner.conversion_speed import measure_conversion
 from multiner.evaluation import describe_machine
-from multiner.files import write_json
+from multiner.files import new_folder, write_json
 from multiner.memory_use import draw_memory, measure_memory
 from multiner.pictures import check_matplotlib
 from multiner.pipelines import load_pipeline
 from multiner.rejoining import language_tokenizers, rejoin
+from multiner.small_pipeline import make_small_pipeline
 from multiner.tables import percent
 from multiner.training_speed import Comparison, compare_training
 
@@ -125,24 +122,56 @@ def calibration(
 
 
 @app.command()
+def small_pipeline(
+    folder: Annotated[Path, typer.Argument(help="Where the pipeline goes.")],
+    encoder: Annotated[Path, typer.Option(help="A folder with the encoder whose tokenizer it has.")] = Path(
+        "assets/e5-small"
+    ),
+    seed: Annotated[int, typer.Option(help="Of its weights.")] = 0,
+) -> None:
+    """Write a pipeline for the measurements of memory, of which only the growth counts.
+
+    It has an encoder's tokenizer and vocabulary, but two narrow layers of random weights: texts are cut as they are
+    with the encoder, and are through in a fraction of the time. What it finds is chance.
+
+    Example: benchmark.py small-pipeline training/small, and then: benchmark.py memory training/small
+    """
+    with plain_errors(), err.status("Making a small pipeline"), new_folder(folder) as unfinished:
+        make_small_pipeline(encoder, seed).to_disk(unfinished)
+    out.print(f"[green]✔[/] {folder}")
+
+
+@app.command()
 def memory(
-    model: Annotated[str, typer.Argument(help="A pipeline: a folder, or the name of an installed package.")],
-    texts: Annotated[int, typer.Option(help="How many short texts to make up and process.")] = 200_000,
+    model: Annotated[
+        str, typer.Argument(help="A pipeline; one that small-pipeline makes does, for only growth counts.")
+    ],
+    corpus: Annotated[
+        list[Path] | None,
+        typer.Option(help="Column files whose sentences are the texts, shuffled; without, texts are made up."),
+    ] = None,
+    texts: Annotated[int, typer.Option(help="How many texts to process; sentences come again.")] = 200_000,
     zone: Annotated[int, typer.Option(help="Texts of one memory zone.")] = 2000,
     output: Annotated[Path, typer.Option(help="Where figures (JSON) and picture (PNG) go.")] = Path(
         "results/memory.json"
     ),
 ) -> None:
-    """Print how much memory a long stream of texts takes, each part of it in a memory zone of spaCy."""
+    """Print how much memory a long stream of texts takes, each part of it in a memory zone of spaCy.
+
+    Texts that are made up have very many different words, half of which never come again; texts of a corpus have as
+    many new ones as people write.
+    """
     if texts < 10 * zone:
         raise typer.BadParameter(f"{texts} texts are less than ten zones of {zone}.")
     with plain_errors():
         check_matplotlib()
         nlp = load_pipeline(model)
         with err.status(f"{texts:,} texts"):
-            report = measure_memory(nlp, texts, zone)
+            stream = shuffled_texts(texts_of(corpus), texts) if corpus else made_up_texts(texts)
+            report = measure_memory(nlp, stream, zone)
         command = shlex.join(["python", *sys.argv])
-        write_json({"command": command, "machine": describe_machine(), "model": model, **report}, output)
+        about = {"model": model, "texts_from": list(map(str, corpus)) if corpus else MADE_UP}
+        write_json({"command": command, "machine": describe_machine(), **about, **report}, output)
         picture = output.with_suffix(".png")
         draw_memory(report, picture)
     show_memory(report, [output, picture])
@@ -184,7 +213,9 @@ def annotate(
 
 @app.command()
 def annotate_memory(
-    model: Annotated[str, typer.Argument(help="A pipeline; a small one does, for only growth counts.")],
+    model: Annotated[
+        str, typer.Argument(help="A pipeline; one that small-pipeline makes does, for only growth counts.")
+    ],
     files: Annotated[list[Path], typer.Argument(help="Column files; the documents are made of their sentences.")],
     texts: Annotated[int, typer.Option(min=20, help="How many short documents to annotate.")] = 1_000_000,
     output: Annotated[Path, typer.Option(help="Where figures (JSON) and picture (PNG) go.")] = Path(
@@ -197,7 +228,8 @@ def annotate_memory(
         with progress_bar(f"{texts:,} documents", texts) as watch:
             report = measure_annotation_memory(model, texts_of(files), texts, watch)
         command = shlex.join(["python", *sys.argv])
-        write_json({"command": command, "machine": describe_machine(), **report}, output)
+        about = {"texts_from": list(map(str, files)), "new_words": "one made up behind each text"}
+        write_json({"command": command, "machine": describe_machine(), **about, **report}, output)
         picture = output.with_suffix(".png")
         draw_memory(report, picture)
     show_memory(report, [output, picture])

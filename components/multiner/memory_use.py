@@ -1,11 +1,9 @@
 """How much memory a long stream of texts takes: nothing that grows with it, if each part has a memory zone.
 
-The texts are made up of many different words, as texts of the world are: these are what could fill memory, in spaCy's
-vocabulary and in what is remembered of how words are cut.
+What could fill memory are different words, in spaCy's vocabulary and in what is remembered of how words are cut.
 """
 
 import os
-import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,26 +15,7 @@ from spacy.util import minibatch
 from .files import new_file
 from .pictures import BLUE, FAINT, INK, SETTINGS, check_matplotlib, png
 
-SYLLABLES = [consonant + vowel for consonant in "bdfghklmnprstvwz" for vowel in "aeiou"]
-DIFFERENT_WORDS = 1 << 20
-WORDS_A_TEXT = 8
 MEGABYTE = 1 << 20
-
-
-def made_up_texts(count: int, seed: int = 0) -> Iterator[str]:
-    """Short texts whose words are as frequent as by Zipf's law: half of them are among a thousand, others new."""
-    draw = random.Random(seed)
-    for _ in range(count):
-        words = [_word(int(DIFFERENT_WORDS ** draw.random())) for _ in range(WORDS_A_TEXT)]
-        yield " ".join([words[0].title(), *words[1:], "."])
-
-
-def _word(number: int) -> str:
-    syllables = []
-    while number:
-        number, syllable = divmod(number, len(SYLLABLES))
-        syllables.append(SYLLABLES[syllable])
-    return "".join(syllables)
 
 
 def resident_bytes() -> int:
@@ -58,23 +37,33 @@ def resident_sizes(nlp: Language, texts: Iterable[str], part: int) -> Iterator[t
         yield done, resident_bytes()
 
 
-def measure_memory(nlp: Language, count: int, part: int) -> dict[str, Any]:
-    """Process made-up texts and say what memory they took.
+def measure_memory(nlp: Language, texts: Iterable[str], part: int) -> dict[str, Any]:
+    """Process texts and say what memory they took.
 
-    count, part (int): All texts, and those of one memory zone; at least ten parts.
+    part (int): Texts of one memory zone; there have to be some for ten of these.
     RETURNS: JSON-ready settings, those of the C library's memory among them (`MALLOC_*` of the environment),
-        "seconds", "sizes" (texts, MB) after each part, "after_a_tenth_mb", "at_the_end_mb",
-        "most_after_a_tenth_mb".
+        "seconds", and what `describe_growth` gives, with a size after each part.
     """
     start = time.perf_counter()
-    sizes = [(texts, round(size / MEGABYTE, 1)) for texts, size in resident_sizes(nlp, made_up_texts(count), part)]
-    settled = [size for texts, size in sizes if texts >= count / 10]
+    sizes = [(done, round(size / MEGABYTE, 1)) for done, size in resident_sizes(nlp, texts, part)]
     return {
-        "texts": count,
-        "words_a_text": WORDS_A_TEXT + 1,
         "texts_a_zone": part,
         "malloc": {name: value for name, value in os.environ.items() if name.startswith("MALLOC_")},
         "seconds": round(time.perf_counter() - start, 1),
+        **describe_growth(sizes),
+    }
+
+
+def describe_growth(sizes: Sequence[tuple[int, float]]) -> dict[str, Any]:
+    """What memory did after the first tenth of some texts, by when whatever is remembered is there.
+
+    sizes (Sequence): How many texts were done, and the memory then in MB, up to all of them.
+    RETURNS: JSON-ready "texts", "after_a_tenth_mb", "at_the_end_mb", "most_after_a_tenth_mb", "sizes".
+    """
+    texts = sizes[-1][0]
+    settled = [size for done, size in sizes if done >= texts / 10]
+    return {
+        "texts": texts,
         "after_a_tenth_mb": settled[0],
         "at_the_end_mb": settled[-1],
         "most_after_a_tenth_mb": max(settled),
@@ -85,7 +74,7 @@ def measure_memory(nlp: Language, count: int, part: int) -> dict[str, Any]:
 def draw_memory(report: dict[str, Any], path: Path) -> None:
     """Draw memory over texts.
 
-    report (dict): From `measure_memory`.
+    report (dict): With what `describe_growth` gives.
     path (Path): The PNG file.
     RAISES: PicturesNeedMatplotlib.
     """
