@@ -32,6 +32,7 @@ NOT_FOR_TRAINING = {
     "annotate",
     "annotation_speed",
     "annotator",
+    "benchmark_tables",
     "benchmark_texts",
     "bundled",
     "calibration_report",

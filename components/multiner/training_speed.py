@@ -59,6 +59,10 @@ class Comparison(NamedTuple):
     seed: int
     learn_rate: float
 
+    def report(self) -> Report:
+        """All of it, JSON-ready."""
+        return {name: str(value) if isinstance(value, Path) else value for name, value in self._asdict().items()}
+
 
 def compare_training(comparison: Comparison) -> dict[str, Report]:
     """Train in the usual way and in ours, each in a process of its own, one after the other.
