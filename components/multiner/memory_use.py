@@ -4,6 +4,7 @@ What could fill memory are different words, in spaCy's vocabulary and in what is
 """
 
 import os
+import resource
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,8 +13,7 @@ from typing import Any
 from spacy.language import Language
 from spacy.util import minibatch
 
-from .files import new_file
-from .pictures import BLUE, FAINT, INK, SETTINGS, check_matplotlib, png
+from .pictures import BLUE, FAINT, INK, SETTINGS, check_matplotlib, write_png
 
 MEGABYTE = 1 << 20
 
@@ -22,6 +22,11 @@ def resident_bytes() -> int:
     """Memory of this process that is in use now, as Linux tells it."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak_megabytes() -> int:
+    """The most memory that this process ever had."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)  # Linux counts kilobytes
 
 
 def resident_sizes(nlp: Language, texts: Iterable[str], part: int) -> Iterator[tuple[int, int]]:
@@ -98,6 +103,4 @@ def draw_memory(report: dict[str, Any], path: Path) -> None:
             color=INK,
         )
         axes.spines[["top", "right"]].set_visible(False)
-        picture = png(figure)
-    with new_file(path) as unfinished:
-        unfinished.write_bytes(picture)
+        write_png(figure, path)
