@@ -35,7 +35,7 @@ def own(trained: Language, tmp_path: Path) -> Language:
     return spacy.load(tmp_path / "own")
 
 
-@pytest.mark.parametrize("remembered", [100_000, 40])
+@pytest.mark.parametrize("remembered", [50_000, 40])
 def test_eight_threads_give_what_one_gives(own, trained, monkeypatch, remembered):
     """Also while what is remembered of words is thrown away under them."""
     monkeypatch.setattr("multiner.pieces.REMEMBERED_WORDS", remembered)
