@@ -71,7 +71,7 @@ def memory_table(report: Report) -> Table:
     sizes = ("after_a_tenth_mb", "most_after_a_tenth_mb", "at_the_end_mb")
     return Table(
         "Resident memory, MB",
-        "Whatever is loaded or remembered is there after a tenth of the texts; growth after it would not end.",
+        "After a tenth of a long run all is there that is loaded or remembered; what comes later is growth.",
         ("Texts", "Seconds", "After a tenth", "Most after it", "At the end"),
         [(count(report["texts"]), f"{report['seconds']:,.0f}", *(f"{report[size]:,.0f}" for size in sizes))],
     )
