@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from multiner.analysis import RELABEL, analyse_files
-from multiner.console import out, plain_errors, watched
+from multiner.console import out, plain_errors, say_written, watched
 from multiner.devices import prepare_device
 from multiner.evaluation import RESAMPLES
 from multiner.report_tables import analysis_tables, score_tables, sentence_tables
@@ -47,7 +47,7 @@ def main(
     show(sentence_tables(report, sentences), out)
     if report["without_losses"]:
         out.print(report["without_losses"])
-    out.print("\n".join(f"[green]✔[/] {file}" for file in files))
+    say_written(*files)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from multiner.comparison import compare_files, comparison_tables
-from multiner.console import out, plain_errors, watched
+from multiner.console import out, plain_errors, say_written, watched
 from multiner.devices import prepare_device
 from multiner.evaluation import RESAMPLES
 from multiner.files import write_json
@@ -38,7 +38,7 @@ def main(
         report = compare_files(data, models, resamples=resamples, seed=seed, watch=watch)
         write_json(report, output)
     show(comparison_tables(report, sentences), out)
-    out.print(f"[green]✔[/] {output}")
+    say_written(output)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from multiner.console import out, plain_errors, watched
+from multiner.console import out, plain_errors, say_written, watched
 from multiner.pictures import check_matplotlib
 from multiner.statistics import describe_corpus, load_cutting
 from multiner.statistics_tables import tables, write_statistics
@@ -34,7 +34,7 @@ def main(
             report = describe_corpus(corpus, cutting, watch)
         files = write_statistics(report, output)
     show(tables(report), out)
-    out.print("\n".join(f"[green]✔[/] {file}" for file in files))
+    say_written(*files)
 
 
 if __name__ == "__main__":

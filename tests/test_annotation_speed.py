@@ -5,7 +5,6 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from multiner.annotation_speed import texts_of
 from multiner.engines import in_this_process
 
 from .conftest import PROJECT
@@ -27,10 +26,6 @@ def run(monkeypatch, *arguments):
     return result.output
 
 
-def test_texts_have_blanks_where_people_write_them(columns):
-    assert texts_of([columns]) == ["Ada lives in London.", "nobody knows"]
-
-
 def test_speed_is_measured_both_ways_in_one_run(saved, columns, tmp_path, monkeypatch):
     # Starting processes takes seconds and is tested elsewhere.
     monkeypatch.setattr("multiner.annotation_speed.in_processes", lambda workers: in_this_process)
@@ -48,5 +43,6 @@ def test_memory_is_measured_after_each_shard_and_drawn(saved, columns, tmp_path,
     run(monkeypatch, "annotate-memory", saved, columns, "--texts", 60, "--output", output)
     report = json.loads(output.read_text())
     assert [documents for documents, _ in report["sizes"]] == list(range(3, 61, 3))
+    assert report["texts_from"] == [str(columns)]
     assert report["after_a_tenth_mb"] <= report["most_after_a_tenth_mb"]
     assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")

@@ -110,3 +110,13 @@ def test_words_are_forgotten_rather_than_memory_filled(tokenizer, monkeypatch):
     for word in words:
         assert cut(cutter, [word]) == cut(PieceCutter(tokenizer, UNKNOWN, 64), [word])
         assert len(cutter._cuts) <= 3
+
+
+def test_more_words_at_once_than_are_remembered_are_cut_all_the_same(tokenizer, monkeypatch):
+    words = ["Ada", "in", "London", "Grace", "Hopper", "Ada"]
+    expected = cut(PieceCutter(tokenizer, UNKNOWN, 64), words)
+    monkeypatch.setattr("multiner.pieces.REMEMBERED_WORDS", 3)
+    cutter = PieceCutter(tokenizer, UNKNOWN, 64)
+    assert cut(cutter, words) == cut(cutter, words) == expected
+    cut(cutter, ["nobody"])
+    assert len(cutter._cuts) <= 3

@@ -1,6 +1,5 @@
 """How long evaluation and analysis take beside prediction, measured with predictions that cost nothing."""
 
-import resource
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from .decoding import best_legal_tags, confidences, spans_of
 from .docbins import read_docs, without_annotation
 from .evaluation import account
 from .losses import tag_numbers
+from .memory_use import peak_megabytes
 from .predictions import Predictions, word_spans
 
 SURENESS = 4.0  # how much higher the score of the gold tag is than the mean of the others
@@ -78,5 +78,5 @@ def measure_analysis(test: Path, train: Path, seed: int) -> dict[str, Any]:
         "f1": scores["strict"]["micro"]["f1"],
         "seconds": seconds,
         "seconds_of_analyze": round(sum(seconds.values()) - seconds["evaluate"], 2),
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_memory_mb": peak_megabytes(),
     }

@@ -11,26 +11,10 @@ from typing import Any
 
 from .annotate import Step, annotate
 from .annotator import Annotator, Job, Result, Settings, load_annotating
-from .columns import open_columns
+from .benchmark_texts import made_up_texts
 from .engines import Engine, Recipe, in_processes, in_this_process
-from .memory_use import MEGABYTE, made_up_texts, resident_bytes
+from .memory_use import MEGABYTE, describe_growth, resident_bytes
 from .outputs import Shape
-from .spacing import spaces_after
-
-
-def texts_of(files: Sequence[Path]) -> list[str]:
-    """The sentences of column files as texts, with blanks where the rules of typography have them.
-
-    RAISES: CorpusError.
-    """
-    texts = []
-    for file in files:
-        for sentence in open_columns(file).sentences(repair=True):
-            spaces = spaces_after(sentence.words, sentence.language)
-            texts.append(
-                "".join(word + " " * space for word, space in zip(sentence.words, spaces, strict=True)).strip()
-            )
-    return texts
 
 
 def measure_annotation_speed(model: str, texts: Sequence[str], rounds: int) -> dict[str, Any]:
@@ -102,8 +86,7 @@ def measure_annotation_memory(
     Each document is one of the texts with a made-up word behind it, so that new words keep coming, as in the world.
 
     watch (Callable): Is told after each shard how many documents are done.
-    RETURNS: JSON-ready "texts", "seconds", "sizes" (documents, MB) after each shard, "after_a_tenth_mb",
-        "at_the_end_mb", "most_after_a_tenth_mb", as `multiner.memory_use.draw_memory` draws them.
+    RETURNS: JSON-ready "model", "seconds", and what `describe_growth` gives, with a size after each shard.
     """
     sizes: list[tuple[int, float]] = []
 
@@ -119,16 +102,7 @@ def measure_annotation_memory(
         settings = Settings(shard_documents=min(5000, max(1, count // 20)))
         annotate(model, [str(path)], Path(scratch) / "out", settings, watch=look)
         seconds = time.perf_counter() - start
-    settled = [size for documents, size in sizes if documents >= count / 10]
-    return {
-        "model": model,
-        "texts": count,
-        "seconds": round(seconds, 1),
-        "after_a_tenth_mb": settled[0],
-        "at_the_end_mb": settled[-1],
-        "most_after_a_tenth_mb": max(settled),
-        "sizes": sizes,
-    }
+    return {"model": model, "seconds": round(seconds, 1), **describe_growth(sizes)}
 
 
 def _write(path: Path, texts: Iterable[str]) -> None:

@@ -10,8 +10,7 @@ from .calibration import BINS, calibration_error, reliability
 from .decoding import confidences
 from .docbins import read_docs, without_annotation
 from .errors import UserError
-from .files import new_file
-from .pictures import BLUE, FAINT, ORANGE, SETTINGS, check_matplotlib, png
+from .pictures import BLUE, FAINT, ORANGE, SETTINGS, check_matplotlib, write_png
 from .pipe import Multiner
 from .pipelines import load_pipeline
 
@@ -75,9 +74,7 @@ def draw_reliability(reports: Sequence[dict[str, Any]], path: Path) -> None:
         figure = Figure(figsize=(4.4 * len(reports), 4.6), layout="constrained")
         for axes, report in zip(figure.subplots(1, len(reports), squeeze=False)[0], reports, strict=True):
             _draw_one(axes, report)
-        picture = png(figure)
-    with new_file(path) as unfinished:
-        unfinished.write_bytes(picture)
+        write_png(figure, path)
 
 
 def _draw_one(axes: "Axes", report: dict[str, Any]) -> None:

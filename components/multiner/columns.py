@@ -13,8 +13,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
-from .sentences import Account, CorpusError, Sentence, legal_tags
-from .tags import Scheme, TagError, detect_scheme, from_iob2, is_tag
+from .sentences import Account, CorpusError, Sentence, check_tag, legal_tags
+from .tags import Scheme, TagError, detect_scheme, from_iob2
 
 BLANK = " \t\r"
 SAMPLE_LINES = 1000
@@ -258,7 +258,7 @@ class _GroupReader:
                 raise CorpusError(
                     place_of(self.path, number), f"the word in {line!r} is empty.", "Remove the line or give the word."
                 )
-            _check_tag(tag, word, place_of(self.path, number))
+            check_tag(tag, word, place_of(self.path, number), "Is another column the tag (--tag-column)?")
             self.known_tags.add(tag)
             words.append(word)
             tags.append(tag)
@@ -281,15 +281,6 @@ def _split_language(word: str, place: str) -> tuple[str, str]:
     if not rest or not LANGUAGE.fullmatch(language):
         raise CorpusError(place, f"'{word}' has no language in front.", "Every word needs one, as in 'de:Wort'.")
     return language, rest
-
-
-def _check_tag(tag: str, word: str, place: str) -> None:
-    if not is_tag(tag):
-        raise CorpusError(
-            place,
-            f"'{tag}' (for '{word}') is not a tag.",
-            "Tags are 'O' or a prefix such as 'B-' and a label. Is another column the tag (--tag-column)?",
-        )
 
 
 def column_lines(sentences: Iterable[Sentence], scheme: Scheme = Scheme.IOB2) -> Iterator[str]:

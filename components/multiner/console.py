@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 from rich.console import Console
@@ -24,6 +25,11 @@ def plain_errors() -> Iterator[None]:
         # Messages show lines of configs; their brackets are no markup.
         err.print(f"[bold red]✘[/] {escape(str(error))}")
         raise typer.Exit(1) from error
+
+
+def say_written(*files: Path) -> None:
+    """Say what a command has made."""
+    out.print("\n".join(f"[green]✔[/] {escape(str(file))}" for file in files))
 
 
 @contextmanager

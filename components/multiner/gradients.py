@@ -25,7 +25,7 @@ def set_aside(parameters: Parameters) -> Gradients:
 def put_back(parameters: Parameters, gradients: Gradients) -> None:
     """Give parameters the gradients that were set aside, and forget those made since."""
     for name, parameter in parameters:
-        parameter.grad = _of_shape(gradients[name], parameter) if name in gradients else None
+        parameter.grad = grown(gradients[name], parameter) if name in gradients else None
 
 
 def join(parameters: Parameters, earlier: Gradients, share: float) -> None:
@@ -37,14 +37,18 @@ def join(parameters: Parameters, earlier: Gradients, share: float) -> None:
         if parameter.grad is not None:
             parameter.grad.mul_(1.0 - share)
         if name in earlier:
-            gradient = _of_shape(earlier[name], parameter).mul_(share)
+            gradient = grown(earlier[name], parameter).mul_(share)
             parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
 
 
-def _of_shape(gradient: torch.Tensor, parameter: nn.Parameter) -> torch.Tensor:
-    # Rows of the embedding and of the head may have been added since it was made.
-    if gradient.shape == parameter.shape:
-        return gradient
-    grown = torch.zeros_like(parameter)
-    grown[: len(gradient)] = gradient
-    return grown
+def grown(values: torch.Tensor, parameter: nn.Parameter) -> torch.Tensor:
+    """A gradient, or what an optimizer remembers, of a parameter that may have got more rows since.
+
+    values (Tensor): As many as the parameter had, or has; rows of the embedding and of the head are added at the end.
+    RETURNS: As many as it has, with 0 for new ones.
+    """
+    if values.shape == parameter.shape:
+        return values
+    larger = torch.zeros_like(parameter)
+    larger[: len(values)] = values
+    return larger

@@ -1,11 +1,10 @@
 """How much memory a long stream of texts takes: nothing that grows with it, if each part has a memory zone.
 
-The texts are made up of many different words, as texts of the world are: these are what could fill memory, in spaCy's
-vocabulary and in what is remembered of how words are cut.
+What could fill memory are different words, in spaCy's vocabulary and in what is remembered of how words are cut.
 """
 
 import os
-import random
+import resource
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,35 +13,20 @@ from typing import Any
 from spacy.language import Language
 from spacy.util import minibatch
 
-from .files import new_file
-from .pictures import BLUE, FAINT, INK, SETTINGS, check_matplotlib, png
+from .pictures import BLUE, FAINT, INK, SETTINGS, check_matplotlib, write_png
 
-SYLLABLES = [consonant + vowel for consonant in "bdfghklmnprstvwz" for vowel in "aeiou"]
-DIFFERENT_WORDS = 1 << 20
-WORDS_A_TEXT = 8
 MEGABYTE = 1 << 20
-
-
-def made_up_texts(count: int, seed: int = 0) -> Iterator[str]:
-    """Short texts whose words are as frequent as by Zipf's law: half of them are among a thousand, others new."""
-    draw = random.Random(seed)
-    for _ in range(count):
-        words = [_word(int(DIFFERENT_WORDS ** draw.random())) for _ in range(WORDS_A_TEXT)]
-        yield " ".join([words[0].title(), *words[1:], "."])
-
-
-def _word(number: int) -> str:
-    syllables = []
-    while number:
-        number, syllable = divmod(number, len(SYLLABLES))
-        syllables.append(SYLLABLES[syllable])
-    return "".join(syllables)
 
 
 def resident_bytes() -> int:
     """Memory of this process that is in use now, as Linux tells it."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak_megabytes() -> int:
+    """The most memory that this process ever had."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)  # Linux counts kilobytes
 
 
 def resident_sizes(nlp: Language, texts: Iterable[str], part: int) -> Iterator[tuple[int, int]]:
@@ -58,23 +42,33 @@ def resident_sizes(nlp: Language, texts: Iterable[str], part: int) -> Iterator[t
         yield done, resident_bytes()
 
 
-def measure_memory(nlp: Language, count: int, part: int) -> dict[str, Any]:
-    """Process made-up texts and say what memory they took.
+def measure_memory(nlp: Language, texts: Iterable[str], part: int) -> dict[str, Any]:
+    """Process texts and say what memory they took.
 
-    count, part (int): All texts, and those of one memory zone; at least ten parts.
+    part (int): Texts of one memory zone; there have to be some for ten of these.
     RETURNS: JSON-ready settings, those of the C library's memory among them (`MALLOC_*` of the environment),
-        "seconds", "sizes" (texts, MB) after each part, "after_a_tenth_mb", "at_the_end_mb",
-        "most_after_a_tenth_mb".
+        "seconds", and what `describe_growth` gives, with a size after each part.
     """
     start = time.perf_counter()
-    sizes = [(texts, round(size / MEGABYTE, 1)) for texts, size in resident_sizes(nlp, made_up_texts(count), part)]
-    settled = [size for texts, size in sizes if texts >= count / 10]
+    sizes = [(done, round(size / MEGABYTE, 1)) for done, size in resident_sizes(nlp, texts, part)]
     return {
-        "texts": count,
-        "words_a_text": WORDS_A_TEXT + 1,
         "texts_a_zone": part,
         "malloc": {name: value for name, value in os.environ.items() if name.startswith("MALLOC_")},
         "seconds": round(time.perf_counter() - start, 1),
+        **describe_growth(sizes),
+    }
+
+
+def describe_growth(sizes: Sequence[tuple[int, float]]) -> dict[str, Any]:
+    """What memory did after the first tenth of some texts, by when whatever is remembered is there.
+
+    sizes (Sequence): How many texts were done, and the memory then in MB, up to all of them.
+    RETURNS: JSON-ready "texts", "after_a_tenth_mb", "at_the_end_mb", "most_after_a_tenth_mb", "sizes".
+    """
+    texts = sizes[-1][0]
+    settled = [size for done, size in sizes if done >= texts / 10]
+    return {
+        "texts": texts,
         "after_a_tenth_mb": settled[0],
         "at_the_end_mb": settled[-1],
         "most_after_a_tenth_mb": max(settled),
@@ -85,7 +79,7 @@ def measure_memory(nlp: Language, count: int, part: int) -> dict[str, Any]:
 def draw_memory(report: dict[str, Any], path: Path) -> None:
     """Draw memory over texts.
 
-    report (dict): From `measure_memory`.
+    report (dict): With what `describe_growth` gives.
     path (Path): The PNG file.
     RAISES: PicturesNeedMatplotlib.
     """
@@ -109,6 +103,4 @@ def draw_memory(report: dict[str, Any], path: Path) -> None:
             color=INK,
         )
         axes.spines[["top", "right"]].set_visible(False)
-        picture = png(figure)
-    with new_file(path) as unfinished:
-        unfinished.write_bytes(picture)
+        write_png(figure, path)

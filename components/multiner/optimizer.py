@@ -7,6 +7,8 @@ from thinc.api import Optimizer
 from thinc.optimizers import FloatOrSeq
 from torch import nn
 
+from .gradients import grown
+
 PARAMETER_KINDS = [(is_head, decays) for is_head in (False, True) for decays in (False, True)]
 
 
@@ -67,7 +69,9 @@ class NamedAdamW(torch.optim.AdamW):
             old = self.named.get(name)
             if old is not None and old is not parameter and old in self.state:
                 self.state[parameter] = {
-                    key: _grown(value, old, parameter) for key, value in self.state.pop(old).items()
+                    # All but the number of steps is as large as the parameter.
+                    key: grown(value, parameter) if value.shape == old.shape else value
+                    for key, value in self.state.pop(old).items()
                 }
         self.named = dict(parameters)
         for group in self.param_groups:
@@ -94,14 +98,6 @@ class NamedAdamW(torch.optim.AdamW):
 def _kind(name: str, parameter: nn.Parameter) -> tuple[bool, bool]:
     """Whether a parameter belongs to the head, and whether weight decay acts on it."""
     return name.startswith("head."), parameter.ndim > 1 and not name.startswith("embedding.")
-
-
-def _grown(value: torch.Tensor, old: nn.Parameter, new: nn.Parameter) -> torch.Tensor:
-    if value.shape != old.shape:
-        return value
-    grown = torch.zeros_like(new)
-    grown[: len(value)] = value
-    return grown
 
 
 def step_adamw(settings: AdamW, state: NamedAdamW | None, parameters: Sequence[tuple[str, nn.Parameter]]) -> NamedAdamW:

@@ -4,9 +4,11 @@ Colours are Okabe and Ito's, which colour-blind people can tell apart.
 """
 
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import UserError
+from .files import new_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,6 +34,12 @@ def check_matplotlib() -> None:
         raise PicturesNeedMatplotlib(
             'Pictures need matplotlib; install it with: pip install -c constraints.txt -e ".[report]"'
         ) from error
+
+
+def write_png(figure: "Figure", path: Path) -> None:
+    """Write a figure as a PNG file."""
+    with new_file(path) as unfinished:
+        unfinished.write_bytes(png(figure))
 
 
 def png(figure: "Figure") -> bytes:

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-# Some 20 MB of them, reached within the first million words or so of a text in several languages.
-REMEMBERED_WORDS = 100_000
+# Memory has a bound however long a process runs, and whatever it reads: so many words take some 7 MB. What is forgotten
+# is only cut again, and words that come again and again are remembered anew at once. A batch that has more different
+# words than this by itself is remembered until the next one.
+REMEMBERED_WORDS = 50_000
 # No piece of the usual vocabularies is made of more characters (XLM-R's longest has 16).
 LONGEST_PIECE = 32
 

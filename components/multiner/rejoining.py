@@ -12,14 +12,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import spacy
 from spacy.tokens import Doc
 
+from .columns import open_columns
 from .errors import UserError
 from .spacing import spaces_after
 from .tokenizer import MANY_LANGUAGES, multilingual_tokenizer
+from .watching import Watch, unwatched
 
 Tokenizer = Callable[[str], Doc]
 MOST_LOST = 30
@@ -82,6 +85,23 @@ def language_tokenizers(language: str) -> dict[str, Tokenizer]:
     except ImportError as error:
         raise TokenizerError(f"spaCy has no tokenizer for '{language}' here: {error}") from error
     return {"spacy": own, "multilingual": multilingual_tokenizer(MANY_LANGUAGES)}
+
+
+def measure_rejoining(corpora: Sequence[tuple[str, Path]], watch: Watch = unwatched) -> list[dict[str, Any]]:
+    """Rejoin the sentences of column files and cut them by the tokenizers of their languages; see `rejoin`.
+
+    corpora (Sequence): Languages and files; illegal tag sequences do not matter.
+    watch (Watch): Is given the sentences as they are gone through.
+    RETURNS: JSON-ready "language", "corpus", "tokenizer", and what `Rejoined.report` says, for each tokenizer.
+    RAISES: CorpusError; TokenizerError.
+    """
+    rows = []
+    for language, file in corpora:
+        sentences = [sentence.words for sentence in open_columns(file).sentences(repair=True)]
+        for name, tokenizer in language_tokenizers(language).items():
+            counts = rejoin(watch(f"{language}, {name}", sentences), language, tokenizer)
+            rows.append({"language": language, "corpus": str(file), "tokenizer": name, **counts.report()})
+    return rows
 
 
 def rejoin(sentences: Iterable[Sequence[str]], language: str, tokenizer: Tokenizer) -> Rejoined:

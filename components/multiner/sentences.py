@@ -134,14 +134,20 @@ def legal_tags(
     return iob2
 
 
+def check_tag(tag: str, word: object, place: str, question: str) -> None:
+    """Make sure that a tag is one.
+
+    question (str): What may be the matter if it is not.
+    RAISES: CorpusError.
+    """
+    if not is_tag(tag):
+        remedy = f"Tags are 'O' or a prefix such as 'B-' and a label. {question}"
+        raise CorpusError(place, f"'{tag}' (for '{word}') is not a tag.", remedy)
+
+
 def _name_tag(tag: object, names: Sequence[str] | None, word: object, place: str) -> str:
     if isinstance(tag, str):
-        if not is_tag(tag):
-            raise CorpusError(
-                place,
-                f"'{tag}' (for '{word}') is not a tag.",
-                "Tags are 'O' or a prefix such as 'B-' and a label. Is another field the tags (--tags-field)?",
-            )
+        check_tag(tag, word, place, "Is another field the tags (--tags-field)?")
         return tag
     if not isinstance(tag, int) or isinstance(tag, bool):
         raise CorpusError(place, f"{tag!r} (for '{word}') is not a tag.", "Tags are text, or whole numbers with names.")

@@ -11,7 +11,7 @@ from rich.markup import escape
 # Characters that Markdown would take for its own.
 MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~&])")
 NAME = 14  # letters of a name in a table that are not broken into lines
-FIGURE = re.compile(r"[-+]?[\d.,]+( to [\d.,]+)?|-")
+FIGURE = re.compile(r"[-+]?[\d.,]+( (to|→) [\d.,]+)?|-")
 
 
 class Table(NamedTuple):

@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .files import new_file
-from .pictures import BLUE, FAINT, ORANGE, SETTINGS, check_matplotlib, png
+from .pictures import BLUE, FAINT, ORANGE, SETTINGS, check_matplotlib, write_png
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,9 +26,7 @@ def draw_curve(log: Path, picture: Path) -> None:
     if not rows:
         return
     with rc_context(SETTINGS):
-        content = png(_figure(rows))
-    with new_file(picture) as unfinished:
-        unfinished.write_bytes(content)
+        write_png(_figure(rows), picture)
 
 
 def _figure(rows: list[dict[str, float]]) -> "Figure":

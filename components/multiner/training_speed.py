@@ -4,7 +4,6 @@ The usual one is what notebooks and courses teach: a token classifier with trans
 its first piece, a collator that fills up batches, AdamW with a weight decay of .01 and a linear decay of the rate.
 """
 
-import resource
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -27,10 +26,10 @@ from spacy.vocab import Vocab
 
 from .docbins import read_docs, without_annotation
 from .errors import UserError
+from .memory_use import MEGABYTE, peak_megabytes
 from .predictions import word_spans
 from .tags import IGNORED, LabelStrategy, piece_labels, tag_names, tags_from_spans
 
-MEGABYTE = 1 << 20
 STRATEGY: LabelStrategy = "first"
 Report = dict[str, Any]
 
@@ -59,6 +58,10 @@ class Comparison(NamedTuple):
     seed: int
     learn_rate: float
 
+    def report(self) -> Report:
+        """All of it, JSON-ready."""
+        return {name: str(value) if isinstance(value, Path) else value for name, value in self._asdict().items()}
+
 
 def compare_training(comparison: Comparison) -> dict[str, Report]:
     """Train in the usual way and in ours, each in a process of its own, one after the other.
@@ -81,11 +84,9 @@ def _in_own_process(side: Callable[[Comparison], Report], comparison: Comparison
 def _measure(side: Callable[[Comparison], Report], comparison: Comparison) -> Report:
     start = time.perf_counter()
     report = side(comparison)
-    # Linux gives the largest resident size in kilobytes.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if torch.cuda.is_available():
         report["peak_gpu_memory_mb"] = round(torch.cuda.max_memory_allocated() / MEGABYTE)
-    return {**report, "seconds": round(time.perf_counter() - start, 1), "peak_memory_mb": round(peak)}
+    return {**report, "seconds": round(time.perf_counter() - start, 1), "peak_memory_mb": peak_megabytes()}
 
 
 def train_usual(comparison: Comparison) -> Report:
