@@ -13,6 +13,7 @@ from typing import Any
 from spacy.language import Language
 from spacy.util import minibatch
 
+from .compacting import compact
 from .pictures import BLUE, FAINT, INK, SETTINGS, check_matplotlib, write_png
 
 MEGABYTE = 1 << 20
@@ -30,7 +31,7 @@ def peak_megabytes() -> int:
 
 
 def resident_sizes(nlp: Language, texts: Iterable[str], part: int) -> Iterator[tuple[int, int]]:
-    """Process texts, each part of them in a memory zone of its own.
+    """Process texts, each part of them in a memory zone of its own, with a compact vocabulary after each.
 
     YIELDS: After each part, how many texts were processed, and this process's memory in bytes.
     """
@@ -39,6 +40,7 @@ def resident_sizes(nlp: Language, texts: Iterable[str], part: int) -> Iterator[t
         with nlp.memory_zone():
             for _ in nlp.pipe(some):
                 done += 1
+        compact(nlp.vocab)
         yield done, resident_bytes()
 
 
