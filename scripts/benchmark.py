@@ -1,6 +1,5 @@
 """Measure parts of the project by themselves; each figure goes to results/ with the machine it was measured on."""
 
-import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,8 +24,8 @@ from multiner.benchmark_texts import MADE_UP, made_up_texts, shuffled_texts, tex
 from multiner.calibration_report import describe_calibration, draw_reliability
 from multiner.console import err, out, plain_errors, say_written, watched
 from multiner.conversion_speed import measure_conversion
-from multiner.evaluation import describe_machine
-from multiner.files import new_folder, write_json
+from multiner.figures import keep_figures
+from multiner.files import new_folder
 from multiner.memory_use import draw_memory, measure_memory
 from multiner.pictures import check_matplotlib
 from multiner.pipelines import load_pipeline
@@ -57,7 +56,7 @@ def spacing(
         files = [(language, Path(file)) for language, file in (parts_of(corpus, "de=FILE") for corpus in corpora)]
         with watched() as watch:
             rows = measure_rejoining(files, watch)
-        keep({"corpora": rows}, output)
+        keep_figures({"corpora": rows}, output)
     show([spacing_table(rows)], out)
     say_written(output)
 
@@ -74,7 +73,7 @@ def convert(
         converter = [sys.executable, str(Path(__file__).parent / "convert.py")]
         with err.status("Converting"):
             report = measure_conversion(files, converter, sentences=sentences, spacy_sentences=spacy_sentences)
-        keep(report, output)
+        keep_figures(report, output)
     show([conversion_table(report)], out)
     say_written(output)
 
@@ -94,7 +93,7 @@ def calibration(
         for model, corpus in [parts_of(pair, "MODEL=TEST.spacy") for pair in models]:
             with err.status(f"{model} on {corpus}"):
                 reports.append(describe_calibration(model, Path(corpus)))
-        keep({"models": reports}, output)
+        keep_figures({"models": reports}, output)
         picture = output.with_suffix(".png")
         draw_reliability(reports, picture)
     show([calibration_table(reports)], out)
@@ -173,7 +172,7 @@ def annotate(
             speed = measure_annotation_speed(model, some, rounds)
         with err.status(f"{len(some):,} documents, engines"):
             engines = measure_engines(model, some, workers, ray=ray)
-        keep({"speed": speed, "engines": engines}, output)
+        keep_figures({"speed": speed, "engines": engines}, output)
     show(annotation_tables(speed, engines), out)
     say_written(output)
 
@@ -220,7 +219,7 @@ def train(
             with err.status(f"Training both, seed {seed}"):
                 rows.append({"seed": seed, **compare_training(shared._replace(seed=seed))})
             report = {**shared.report(), "runs": rows}
-            keep(report, output)
+            keep_figures(report, output)
     show([training_table(report)], out)
     say_written(output)
 
@@ -239,20 +238,14 @@ def analysis(
     with plain_errors():
         with err.status("Evaluating and analysing"):
             report = measure_analysis(test, train, seed)
-        keep(report, output)
+        keep_figures(report, output)
     show([analysis_table(report)], out)
     say_written(output)
 
 
-def keep(report: dict[str, Any], output: Path) -> None:
-    """Write figures with the command that they come from, and the machine that they were measured on."""
-    command = shlex.join(["python", *sys.argv])
-    write_json({"command": command, "machine": describe_machine(), **report}, output)
-
-
 def keep_memory(report: dict[str, Any], output: Path) -> Path:
     """Write figures of memory, and draw them beside. RETURNS: The picture."""
-    keep(report, output)
+    keep_figures(report, output)
     picture = output.with_suffix(".png")
     draw_memory(report, picture)
     return picture

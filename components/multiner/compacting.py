@@ -15,8 +15,8 @@ def compact(vocab: Vocab) -> None:
 
     It takes some milliseconds, and documents that are there stay as they are. Not to be called in a memory zone.
     """
-    getters = dict(vocab.lex_attr_getters)
+    getters = dict(vocab.lex_attr_getters)  # type: ignore[attr-defined]
     # Reading a vocabulary from bytes is what makes new tables; these are its own bytes.
     vocab.from_bytes(vocab.to_bytes(exclude=WORDS_ALONE), exclude=WORDS_ALONE)
     # It wraps the one for norms once more each time, if there is a table of them.
-    vocab.lex_attr_getters.update(getters)
+    vocab.lex_attr_getters.update(getters)  # type: ignore[attr-defined]

@@ -6,7 +6,7 @@ that came with a model is run, and restoring never touches the network.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from torch import nn
 
 from .errors import UserError
 from .files import new_folder
+from .vocabulary import trim_tokenizer
 
 # No encoder has more layers, and no number in a configuration is greater, than these: they bound what a damaged or
 # hostile file can have computed or allocated before it is found not to fit its weights.
@@ -133,6 +134,35 @@ def restore_encoder(description: dict[str, str], weights: dict[str, torch.Tensor
         module = make()
     module.load_state_dict(weights, assign=True)
     return Encoder(module.eval(), settings, tokenizer, reading)
+
+
+def keep_pieces(description: dict[str, str], pieces: Collection[int], rows: int) -> tuple[dict[str, str], list[int]]:
+    """What an encoder is described as when only some pieces of its vocabulary are left.
+
+    description (dict): From `Encoder.describe`.
+    pieces (Collection[int]): Pieces to keep; special pieces, and those that the encoder names, stay too.
+    rows (int): How many rows its embedding table has.
+    RETURNS: The new description, and the rows of the table that are left, in their new order.
+    RAISES: TokenizerCannotBeTrimmed.
+    """
+    config, reading = json.loads(description["config.json"]), json.loads(description["reading.json"])
+    named = {config[key] for key in config if key.endswith("_token_id") and isinstance(config[key], int)}
+    named |= {*reading["prefix"], *reading["suffix"], reading["pad"], reading["unknown"]}
+    # Where positions are counted from the padding's id on, it has to stay what it is.
+    named |= set(range(reading["pad"] + 1))
+    known = {piece for piece in {*pieces, *named} if 0 <= piece < rows}
+    tokenizer, kept = trim_tokenizer(Tokenizer.from_str(description["tokenizer.json"]), known)
+    new_ids = {old: new for new, old in enumerate(kept)}
+    for key in [key for key in config if key.endswith("_token_id")]:
+        config[key] = new_ids.get(config[key], config[key])
+    config["vocab_size"] = len(kept)
+    renumbered = {key: new_ids[reading[key]] for key in ("pad", "unknown")}
+    ends = {key: [new_ids[piece] for piece in reading[key]] for key in ("prefix", "suffix")}
+    return {
+        "config.json": json.dumps(config, indent=2, sort_keys=True),
+        "reading.json": json.dumps({**reading, **renumbered, **ends}, indent=2),
+        "tokenizer.json": tokenizer.to_str(),
+    }, kept
 
 
 def _without_code(config: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """How good a pipeline is, in every way that people ask for, and how sure one can be of the number."""
 
-import os
-import platform
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -9,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from spacy.attrs import ENT_IOB
 from spacy.language import Language
 from spacy.scorer import get_ner_prf
@@ -19,6 +16,7 @@ from spacy.vocab import Vocab
 
 from .calibration import calibration_error, reliability
 from .docbins import IOB_CODES, LANGUAGE, read_docs
+from .figures import describe_machine
 from .intervals import LEVEL, interval, resampled_sums
 from .matching import (
     KINDS,
@@ -408,17 +406,3 @@ def _by_language(counts: Counts, raw: Counts, gold: Sequence[Doc]) -> dict[str, 
             "docs": int(chosen.sum()),
         }
     return result
-
-
-def describe_machine() -> dict[str, Any]:
-    """What a figure was measured on."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = cpuinfo.read_text(encoding="utf8", errors="replace").splitlines()
-        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
-    machine: dict[str, Any] = {"cpu": name, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
-    machine |= {"python": platform.python_version(), "torch": torch.__version__}
-    if torch.cuda.is_available():
-        machine["gpu"] = torch.cuda.get_device_name()
-    return machine

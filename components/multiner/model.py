@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
 from multiprocessing.context import get_spawning_popen
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, cast
@@ -19,7 +20,7 @@ from thinc.shims import Shim
 from thinc.types import FloatsXd
 
 from . import distributed, ranks
-from .encoder import Encoder, EncoderNotUsable, restore_encoder
+from .encoder import Encoder, EncoderNotUsable, keep_pieces, restore_encoder
 from .errors import UserError
 from .files import give_usual_rights
 from .gradients import Gradients, join, put_back, set_aside
@@ -28,6 +29,7 @@ from .network import WordTagger
 from .optimizer import AdamW, NamedAdamW, step_adamw
 from .pieces import PieceCutter, Pieces
 from .precision import Precision, arithmetic, number_format
+from .storage import STORAGES, Storage, pack, unpack
 from .windows import Window, batches_by_pieces, plan_windows
 
 Scores = NDArray[np.float32]
@@ -88,6 +90,7 @@ def Classifier(
     gradient_checkpointing: bool = False,
     frozen_layers: int = 0,
     remembered_pieces: int = 500_000,
+    stored_as: Storage = "float32",
 ) -> Model[list[Doc], list[Scores]]:
     """Build the model that owns its encoder: from documents to one row of tag scores for each word.
 
@@ -102,10 +105,14 @@ def Classifier(
         with them; 0 has all of the encoder learn. See `multiner.frozen`.
     remembered_pieces (int): The most pieces of the training corpus whose vectors behind frozen layers are kept in
         memory on a CPU, each of four bytes times the encoder's width, so that these layers run once.
+    stored_as (str): "float32", "bfloat16" or "int8": how the encoder's matrices are written to disk, see
+        `multiner.storage`. The last two are for pipelines whose training is over.
     RETURNS: A model without weights; `model.shims[0].start` gives it an encoder, loading gives it saved ones.
     """
     if not 0 <= 2 * overlap < window:
         raise ValueError(f"overlap = {overlap} must be less than half of window = {window}.")
+    if stored_as not in STORAGES:
+        raise ValueError(f'stored_as = "{stored_as}" must be one of {", ".join(STORAGES)}.')
     if frozen_layers < 0:
         raise ValueError(f"frozen_layers = {frozen_layers} must not be less than 0.")
     settings = {
@@ -116,6 +123,7 @@ def Classifier(
         "gradient_checkpointing": gradient_checkpointing,
         "frozen_layers": frozen_layers,
         "remembered_pieces": remembered_pieces,
+        "stored_as": stored_as,
     }
     return Model("multiner_classifier", forward, shims=[TaggerShim(settings)])
 
@@ -423,6 +431,37 @@ class TaggerShim(Shim):
         self.network.eval()
         return {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
 
+    def _stored(self) -> dict[str, torch.Tensor]:
+        """The weights as they are written: those of the head as they are, an encoder's as `stored_as` says."""
+        weights = self._weights()
+        head = {name: tensor for name, tensor in weights.items() if not name.startswith(ENCODER_PREFIX)}
+        encoder = {name: tensor for name, tensor in weights.items() if name.startswith(ENCODER_PREFIX)}
+        return head | pack(encoder, self.cfg.get("stored_as", "float32"))
+
+    def vocabulary(self) -> dict[str, int]:
+        """All pieces that the tokenizer knows, with their ids."""
+        return dict(self._cutter.tokenizer.get_vocab())
+
+    def pieces_of(self, words: Sequence[str]) -> set[int]:
+        """The pieces that any of these words is made of."""
+        cutter = PieceCutter(self._cutter.tokenizer, self._reading.unknown, sys.maxsize)
+        return set(cutter(range(len(words)), words.__getitem__).ids.tolist())
+
+    def keep_pieces(self, pieces: Collection[int]) -> int:
+        """Forget all pieces of the vocabulary but these and those that the encoder needs, and their vectors.
+
+        Words that are made of these alone are cut, read and tagged as before.
+
+        RETURNS: How many pieces there are now.
+        RAISES: TokenizerCannotBeTrimmed.
+        """
+        weights = self._weights()
+        table = self.network.embedding.weight
+        description, kept = keep_pieces(self.description, pieces, len(table))
+        name = next(name for name, tensor in weights.items() if tensor.data_ptr() == table.data_ptr())
+        self._restore(description, {**weights, name: weights[name][kept]}, "the trimmed encoder")
+        return len(kept)
+
     def _restore(self, description: dict[str, str], weights: dict[str, torch.Tensor], where: str) -> None:
         encoder_weights = {
             name.removeprefix(ENCODER_PREFIX): tensor
@@ -443,7 +482,7 @@ class TaggerShim(Shim):
         """Configuration, tokenizer and weights; empty before there are any."""
         if not self.is_ready:
             return b""
-        return bytes(srsly.msgpack_dumps({**self.description, WEIGHTS_FILE: safetensors.torch.save(self._weights())}))
+        return bytes(srsly.msgpack_dumps({**self.description, WEIGHTS_FILE: safetensors.torch.save(self._stored())}))
 
     def from_bytes(self, data: bytes, tags: int | None = None) -> "TaggerShim":
         """Take over what `to_bytes` gave; see `from_disk`."""
@@ -451,9 +490,10 @@ class TaggerShim(Shim):
             where = "the model's bytes"
             try:
                 files = srsly.msgpack_loads(data)
-                weights = safetensors.torch.load(files.pop(WEIGHTS_FILE))
+                stored = safetensors.torch.load(files.pop(WEIGHTS_FILE))
             except (ValueError, TypeError, KeyError, AttributeError, safetensors.SafetensorError) as error:
                 raise ModelFilesError(f"{where} are damaged ({error}). {REMEDY}") from error
+            weights = unpack(stored, where)
             _check_head(weights, tags, where)
             self._restore(files, weights, where)
         return self
@@ -465,7 +505,7 @@ class TaggerShim(Shim):
         if self.is_ready:
             for name, text in self.description.items():
                 (folder / name).write_text(text, encoding="utf8")
-            safetensors.torch.save_file(self._weights(), folder / WEIGHTS_FILE, metadata={"format": "pt"})
+            safetensors.torch.save_file(self._stored(), folder / WEIGHTS_FILE, metadata={"format": "pt"})
             give_usual_rights(folder / WEIGHTS_FILE)
 
     def from_disk(self, path: Path | str, tags: int | None = None) -> "TaggerShim":
@@ -482,11 +522,12 @@ class TaggerShim(Shim):
                 raise ModelFilesError(f"{folder / name} is missing. {REMEDY}")
         try:
             description = {name: (folder / name).read_text(encoding="utf8") for name in self.description_files}
-            weights = safetensors.torch.load_file(folder / WEIGHTS_FILE)
+            stored = safetensors.torch.load_file(folder / WEIGHTS_FILE)
         except safetensors.SafetensorError as error:
             raise ModelFilesError(f"{folder / WEIGHTS_FILE} is damaged ({error}). {REMEDY}") from error
         except UnicodeDecodeError as error:
             raise ModelFilesError(f"A file in {folder} is damaged: it is no UTF-8 ({error}). {REMEDY}") from error
+        weights = unpack(stored, str(folder / WEIGHTS_FILE))
         _check_head(weights, tags, str(folder / WEIGHTS_FILE))
         self._restore(description, weights, str(folder))
         return self

@@ -1,0 +1,111 @@
+"""Smaller pipelines: a vocabulary for some languages or texts, and weights in fewer bytes.
+
+A multilingual encoder of 250,000 pieces has a vector for each of them, most of which a pipeline for four languages
+never looks at. Without them it is a fraction of the size, and tags the words that it was trimmed for as before.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from spacy.language import Language
+
+from .docbins import gold_words_corpus
+from .errors import UserError
+from .model import TaggerShim
+from .pipe import Multiner
+from .storage import Storage
+
+PREFIXES = ("▁", "##", "Ġ")  # how vocabularies write that a word begins, or goes on
+
+
+class NothingToTrim(UserError, ValueError):
+    """The pipeline has no encoder of its own whose vocabulary could be trimmed."""
+
+
+class WordListsMissing(UserError, ImportError):
+    """The package with word lists of languages is not installed, or does not know the language."""
+
+
+class Trimmed(NamedTuple):
+    """How many pieces the vocabulary had and has, and how many different words it was trimmed for."""
+
+    pieces_before: int
+    pieces: int
+    words: int
+
+
+def trim(nlp: Language, words: Iterable[str], storage: Storage) -> Trimmed:
+    """Leave a pipeline the pieces that some words are made of, and say how its weights are stored.
+
+    Words that are covered are cut as before. Single characters of the scripts that these words are written in stay, so
+    that other words of these languages are cut into smaller pieces and not into unknown ones.
+
+    nlp (Language): Changed in place.
+    words (Iterable[str]): Words as the pipeline's tokenizer gives them.
+    storage (str): "float32", "bfloat16" or "int8", see `multiner.storage`.
+    RAISES: NothingToTrim; TokenizerCannotBeTrimmed.
+    """
+    shims = {
+        name: pipe.shim
+        for name, pipe in nlp.pipeline
+        if isinstance(pipe, Multiner) and type(pipe.shim) is TaggerShim and pipe.shim.is_ready
+    }
+    if not shims:
+        raise NothingToTrim("The pipeline has no trained component `multiner` with an encoder of its own.")
+    different = sorted(set(words))
+    scripts = {script_of(character) for word in different for character in word}
+    before = after = 0
+    for name, shim in shims.items():
+        vocabulary = shim.vocabulary()
+        characters = {number for piece, number in vocabulary.items() if _is_character(piece, scripts)}
+        before += len(vocabulary)
+        after += shim.keep_pieces(shim.pieces_of(different) | characters)
+        shim.cfg["stored_as"] = nlp.config["components"][name]["model"]["stored_as"] = storage
+    return Trimmed(before, after, len(different))
+
+
+def words_of_texts(nlp: Language, texts: Iterable[str]) -> Iterator[str]:
+    """The words of texts, as the pipeline's tokenizer cuts them. Its vocabulary does not grow by them."""
+    with nlp.memory_zone():
+        for text in texts:
+            yield from (word.text for word in nlp.make_doc(text) if not word.is_space)
+
+
+def words_of_language(language: str, count: int) -> Iterator[str]:
+    """The most frequent words of a language: in small letters, with a capital, and in capitals.
+
+    language (str): Its code, for example "de".
+    count (int): How many, at most.
+    RAISES: WordListsMissing.
+    """
+    if find_spec("wordfreq") is None:
+        raise WordListsMissing(
+            "The most frequent words of languages come with the package wordfreq: pip install 'spacy-multiner[trim]'. "
+            "Or give texts alone."
+        )
+    from wordfreq import available_languages, top_n_list
+
+    known = available_languages("best")
+    if language not in known:
+        raise WordListsMissing(f"wordfreq has no words of '{language}', only of {', '.join(sorted(known))}.")
+    for word in top_n_list(language, count):
+        yield from (word, word.capitalize(), word.upper())
+
+
+def strict_f1(nlp: Language, corpus: Path) -> float:
+    """The share of entities found exactly, on the corpus's own words."""
+    return float(nlp.evaluate(gold_words_corpus(corpus)(nlp))["ents_f"])
+
+
+def script_of(character: str) -> str:
+    """The script that a character belongs to, by the first word of its name in Unicode; empty if it has none."""
+    return unicodedata.name(character, "").partition(" ")[0]
+
+
+def _is_character(piece: str, scripts: set[str]) -> bool:
+    prefix = next((prefix for prefix in PREFIXES if piece.startswith(prefix) and piece != prefix), "")
+    character = piece.removeprefix(prefix)
+    return len(character) == 1 and script_of(character) in scripts
