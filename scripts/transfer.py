@@ -27,8 +27,8 @@ def main(
         "assets/e5-small"
     ),
     work: Annotated[
-        Path | None, typer.Option(help="Where finished cells are kept; training/transfer-NAME if not said.")
-    ] = None,
+        Path, typer.Option(help="Where finished cells are kept; experiments may share it, and cells then.")
+    ] = Path("training/transfer"),
     output: Annotated[
         Path | None, typer.Option(help="Folder for tables and pictures; metrics/transfer-NAME if not said.")
     ] = None,
@@ -58,7 +58,7 @@ def main(
         if not plan:
             check_matplotlib()
         recipe = read_experiment(experiment)
-        store = Store(work or Path(f"training/transfer-{recipe.name}"))
+        store = Store(work)
         setup = Setup(recipe, Material(recipe, store.corpora), config, encoder)
         with err.status("reading corpora"):
             planned = make_plan(setup)

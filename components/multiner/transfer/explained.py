@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from spacy.strings import StringStore
 
-from ..matching import KINDS, precision_recall_f1
+from ..matching import precision_recall_f1
 from ..statistics import Cutting
 from .material import Draw, Material
 from .plan import alone, together
@@ -17,6 +17,7 @@ from .recipe import Experiment
 
 Report = dict[str, Any]
 Shares = NDArray[np.float64]
+MISTAKES = {"borders": "found with other words", "missed": "not found"}
 
 
 def explain(
@@ -154,7 +155,7 @@ def worst_mistake(of_type: Report) -> tuple[str, float] | None:
 
 def in_words(mistake: str) -> str:
     """A kind of mistake, or the type that entities were taken for."""
-    return {"borders": "other words", "missed": KINDS["missed"]}.get(mistake, mistake)
+    return MISTAKES.get(mistake, f"taken for {mistake}")
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:

@@ -166,7 +166,7 @@ def _of_seed(experiment: Experiment, seed: int) -> Iterator[Cell]:
             teacher=from_source if variant.self_training else None,
             self_training=variant.self_training,
         )
-    if experiment.few_labels:
+    if experiment.few_labels and seed in experiment.few_labels.seeds:
         target = experiment.few_labels.target
         for size in experiment.few_labels.sizes:
             # Which sentences are annotated is part of the spread, so that each seed draws its own.

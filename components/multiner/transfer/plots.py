@@ -83,7 +83,7 @@ def _few_labels(found: Report) -> "Figure":
         f"From the encoder, zero-shot is reached\n{crossing_in_words(crossing, sizes)}", loc="left", fontweight="bold"
     )
     _plain(axes)
-    axes.legend(frameon=False, loc="lower right")
+    figure.legend(frameon=False, loc="outside lower left", ncols=len(CURVES) + 1)
     return figure
 
 
@@ -115,13 +115,14 @@ def _drop(rows: list[Report]) -> "Figure":
         axes.set_xlabel(f"% of the target's {name} seen in training")
         axes.margins(x=0.12, y=0.12)
         _plain(axes)
-    panels[0].set_ylabel("F1 lower than on what was trained on,\npoints")
+    panels[0].set_ylabel("points of F1 less than on what was trained on")
     figure.suptitle(
         "What training has seen of a language, and the drop in F1 on it", x=0.01, ha="left", fontweight="bold"
     )
     figure.legend(
         *panels[0].get_legend_handles_labels(),
         title="trained on",
+        alignment="left",
         frameon=False,
         loc="outside lower left",
         ncols=len(trained),

@@ -12,6 +12,7 @@ from ..self_training import Threshold
 LANGUAGE = "{language}"
 SOURCE, ALL = "source", "all"
 COMPONENT = "components.ner."
+SEEDS = (0,)
 Table = dict[str, Any]
 
 
@@ -38,10 +39,12 @@ class FewLabels:
 
     target (str): The language.
     sizes (tuple[int, ...]): So many sentences of it are trained on, smallest first.
+    seeds (tuple[int, ...]): Some of the experiment's; each draws sentences of its own.
     """
 
     target: str
     sizes: tuple[int, ...]
+    seeds: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class Experiment:
     parts: Parts = Parts()
     shares: Mapping[str, float] = field(default_factory=dict)
     pairs: tuple[tuple[str, ...], ...] = ()
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = SEEDS
     few_labels: FewLabels | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     variants: tuple[Variant, ...] = ()
@@ -137,7 +140,7 @@ PARTS: dict[str, type | tuple[type, ...]] = {
     "dev_sentences": int,
     "test_sentences": int,
 }
-FEW_LABELS: dict[str, type | tuple[type, ...]] = {"target": str, "sizes": list}
+FEW_LABELS: dict[str, type | tuple[type, ...]] = {"target": str, "sizes": list, "seeds": list}
 VARIANT: dict[str, type | tuple[type, ...]] = {
     "on": str,
     "overrides": dict,
@@ -176,8 +179,8 @@ def read_experiment(path: Path) -> Experiment:
         parts=_parts(path, content.get("parts", {})),
         shares=content.get("shares", {}),
         pairs=tuple(tuple(pair) for pair in content.get("pairs", [])),
-        seeds=tuple(content.get("seeds", [0])),
-        few_labels=_few_labels(path, content["few_labels"]) if "few_labels" in content else None,
+        seeds=tuple(content.get("seeds", SEEDS)),
+        few_labels=_few_labels(path, content) if "few_labels" in content else None,
         training=_flat(content.get("training", {})),
         variants=tuple(
             _variant(f"{path}, [variants.{name}]", name, table, content)
@@ -203,8 +206,8 @@ def _parts(path: Path, table: Table) -> Parts:
     return parts
 
 
-def _few_labels(path: Path, table: Table) -> FewLabels:
-    where = f"{path}, [few_labels]"
+def _few_labels(path: Path, content: Table) -> FewLabels:
+    table, where = content["few_labels"], f"{path}, [few_labels]"
     check_settings(where, table, FEW_LABELS)
     sizes = table.get("sizes", [])
     if "target" not in table or not sizes or sizes != sorted(set(sizes)) or sizes[0] < 1:
@@ -212,7 +215,10 @@ def _few_labels(path: Path, table: Table) -> FewLabels:
             f'{where}: a target and numbers of sentences, smallest first, are wanted. Write: target = "fr" and '
             "sizes = [250, 500, 1000]"
         )
-    return FewLabels(table["target"], tuple(sizes))
+    seeds, known = tuple(table.get("seeds", content.get("seeds", SEEDS))), content.get("seeds", SEEDS)
+    if not seeds or set(seeds) - set(known):
+        raise RecipeError(f"{where}: seeds = {list(seeds)} must be some of the experiment's, {list(known)}.")
+    return FewLabels(table["target"], tuple(sizes), seeds)
 
 
 def _variant(where: str, name: str, table: Any, content: Table) -> Variant:

@@ -61,18 +61,21 @@ def score_groups(
     cells: defaultdict[str, dict[int, Report]] = defaultdict(dict)
     for result in results:
         cells[result["group"]][result["seed"]] = result["tests"]
-    seeds = np.random.default_rng(seed).integers(0, len(experiment.seeds), (resamples, len(experiment.seeds)))
     groups: Groups = {group: {} for group in cells}
     for language in experiment.languages:
-        tested = [group for group in cells if language in cells[group][experiment.seeds[0]]]
-        counts = np.stack(
-            [np.stack([_micro(cells[group][each][language]) for each in experiment.seeds], 1) for group in tested], 1
-        )
+        tested = {group: [tests[language] for tests in of.values() if language in tests] for group, of in cells.items()}
+        counts = np.stack([_micro(test) for tests in tested.values() for test in tests], axis=1)
         observed = precision_recall_f1(counts.sum(axis=0))[..., 2]
         resampled = precision_recall_f1(resampled_sums(counts, resamples, seed))[..., 2]
-        for number, group in enumerate(tested):
-            drawn = np.take_along_axis(resampled[:, number], seeds, axis=1).mean(axis=1)
-            groups[group][language] = Group(observed[number], drawn)
+        end = 0
+        for group, tests in tested.items():
+            if tests:
+                start, end = end, end + len(tests)
+                # Of as many seeds the same ones are drawn for all groups.
+                drawn = np.random.default_rng(seed).integers(start, end, (resamples, len(tests)))
+                groups[group][language] = Group(
+                    observed[start:end], np.take_along_axis(resampled, drawn, axis=1).mean(axis=1)
+                )
     for by_language in groups.values():
         if len(by_language) == len(experiment.languages):
             means = {MEAN: experiment.languages, TARGETS: experiment.targets}

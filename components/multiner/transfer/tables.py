@@ -215,7 +215,7 @@ def _types(rows: Sequence[Report]) -> Table:
     return Table(
         "Types, the worst first",
         "Of each pair the types with F1, the number of gold entities over all seeds, the share of these that is right, "
-        "and what most of the others became: not found, found with other words, or taken for another type.",
+        "and what most of the others became.",
         ("Trained on", "target", "type", "F1", "gold", "right", "most of the rest"),
         shown,
     )
