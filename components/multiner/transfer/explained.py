@@ -2,8 +2,9 @@
 
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from ..matching import precision_recall_f1
 from ..statistics import Cutting
 from .material import Draw, Material
 from .plan import alone, together
-from .recipe import Experiment
+from .recipe import EACH, Experiment
 
 Report = dict[str, Any]
 Shares = NDArray[np.float64]
@@ -31,53 +32,58 @@ def explain(
     RETURNS: For each "trained_on", "target", shares "words_seen" and "pieces_seen" of the target's running words and
         pieces in the test sentences that occur in the training sentences, "script" and "script_share" of the target's
         letters, "same_script" (whether training has the same), "f1", "drop" (of F1 from the languages trained on),
-        "own" (F1 of training on the target alone), and "types": for each one "f1", "gold" and what became of the gold
-        entities, as shares: "right", "borders", "missed" and other types by their name. Sums over seeds.
+        "own" (F1 of training on the target alone, None if that is not part of it), and "types": for each one "f1",
+        "gold" and what "became" of the gold entities, as shares: "right", "borders", "missed" and other types by their
+        name. Sums over seeds.
     """
-    words = {language: _Words(material, language, cutting) for language in experiment.languages}
     cells: defaultdict[str, list[Report]] = defaultdict(list)
     for result in results:
         cells[result["group"]].append(result["tests"])
-    sets: list[tuple[str, tuple[str, ...]]] = [(alone(language), (language,)) for language in experiment.languages]
-    sets += [(together(pair), pair) for pair in experiment.pairs]
+    sets: dict[str, tuple[str, ...]] = {alone(language): (language,) for language in experiment.languages}
+    sets |= {together(pair): pair for pair in experiment.pairs}
+    sets = {group: languages for group, languages in sets.items() if group in cells}
+    own = scores["groups"].get(EACH, {})
+    count = partial(_count, cutting)
+    tested = {language: count(material.test(language)) for language in experiment.languages}
+    trained = {
+        language: count(material.train(language)) for language in {each for row in sets.values() for each in row}
+    }
+    scripts = {language: main_script(words.words) for language, words in tested.items()}
     rows = []
-    for group, trained_on in sets:
+    for group, trained_on in sets.items():
         f1 = {language: scores["groups"][group][language]["f1"] for language in experiment.languages}
-        known = float(np.mean([f1[language] for language in trained_on]))
+        best = float(np.mean([f1[language] for language in trained_on]))
         for target in experiment.languages:
             if target in trained_on:
                 continue
-            script, share = words[target].script
+            script, share = scripts[target]
             rows.append(
                 {
                     "trained_on": group,
                     "target": target,
-                    **_seen([words[language] for language in trained_on], words[target]),
+                    **_seen([trained[language] for language in trained_on], tested[target]),
                     "script": script,
                     "script_share": share,
-                    "same_script": any(words[language].script[0] == script for language in trained_on),
+                    "same_script": any(scripts[language][0] == script for language in trained_on),
                     "f1": f1[target],
-                    "drop": known - f1[target],
-                    "own": scores["groups"]["each"][target]["f1"],
+                    "drop": best - f1[target],
+                    "own": own[target]["f1"] if own else None,
                     "types": _types([tests[target] for tests in cells[group]]),
                 }
             )
     return rows
 
 
-class _Words:
-    """Words and pieces of a language: those trained on, and those tested."""
+class _Words(NamedTuple):
+    """How often words and pieces occur."""
 
-    def __init__(self, material: Material, language: str, cutting: Cutting) -> None:
-        self.trained = _words_of(material.train(language))
-        self.tested = _words_of(material.test(language))
-        self.trained_pieces = _pieces_of(self.trained, cutting)
-        self.tested_pieces = _pieces_of(self.tested, cutting)
-        self.script = main_script(self.tested)
+    words: Counter[str]
+    pieces: Counter[int]
 
 
-def _words_of(draw: Draw) -> Counter[str]:
-    return Counter(word for sentence in draw.unlabelled() for word in sentence.words)
+def _count(cutting: Cutting, draw: Draw) -> _Words:
+    words = Counter(word for sentence in draw.unlabelled() for word in sentence.words)
+    return _Words(words, _pieces_of(words, cutting))
 
 
 def _pieces_of(words: Counter[str], cutting: Cutting) -> Counter[int]:
@@ -91,19 +97,17 @@ def _pieces_of(words: Counter[str], cutting: Cutting) -> Counter[int]:
     return pieces
 
 
-def _seen(trained: Sequence[_Words], target: _Words) -> dict[str, float]:
-    words = {word for each in trained for word in each.trained}
-    pieces = {piece for each in trained for piece in each.trained_pieces}
+def _seen(trained: Sequence[_Words], tested: _Words) -> dict[str, float]:
     return {
-        "words_seen": _share(target.tested, words),
-        "pieces_seen": _share(target.tested_pieces, pieces),
+        "words_seen": _share(tested.words, [each.words for each in trained]),
+        "pieces_seen": _share(tested.pieces, [each.pieces for each in trained]),
     }
 
 
-def _share(counts: Mapping[Any, int], among: Iterable[Any]) -> float:
-    known = set(among)
+def _share(counts: Mapping[Any, int], among: Sequence[Mapping[Any, int]]) -> float:
+    """The share of what is counted that occurs among others at all."""
     total = sum(counts.values())
-    return sum(times for each, times in counts.items() if each in known) / total if total else 0.0
+    return sum(times for each, times in counts.items() if any(each in known for known in among)) / max(total, 1)
 
 
 def main_script(words: Mapping[str, int]) -> tuple[str, float]:

@@ -21,7 +21,7 @@ from ..checkpoints import digest_of
 from ..docbins import SIZE_LIMITS
 from ..recipes import RecipeError
 from .material import FIXED_SEED, Material
-from .recipe import ALL, SOURCE, Experiment, SelfTraining, Variant
+from .recipe import ALL, EACH, SOURCE, Experiment, SelfTraining, Variant
 
 # The modules that weights and predictions depend on; the project's command `train` depends on the same and some more.
 CODE = (
@@ -150,11 +150,12 @@ def _of_seed(experiment: Experiment, seed: int) -> Iterator[Cell]:
     from_source = usual(alone(source), [source])
     everything = usual(ALL, languages)
     yield from_source
-    for language in experiment.targets:
+    for language in experiment.targets if EACH in experiment.trainings else ():
         yield usual(alone(language), [language])
     for pair in experiment.pairs:
         yield usual(together(pair), pair)
-    yield everything
+    if ALL in experiment.trainings:
+        yield everything
     for variant in experiment.variants:
         base = from_source if variant.on == SOURCE else everything
         yield replace(

@@ -10,7 +10,7 @@ from ..recipes import KINDS, RecipeError, SourceRecipe, check_settings, read_sou
 from ..self_training import Threshold
 
 LANGUAGE = "{language}"
-SOURCE, ALL = "source", "all"
+SOURCE, EACH, ALL = "source", "each", "all"
 COMPONENT = "components.ner."
 SEEDS = (0,)
 Table = dict[str, Any]
@@ -87,6 +87,8 @@ class Experiment:
     source (str): The language to transfer from.
     corpus (Mapping): Settings of a source in a recipe of `multiner.recipes`; `{language}` in `from` is filled.
     shares (Mapping): How much of each language's train part there is to train on, by language; all if not said.
+    trainings (tuple[str, ...]): What is trained beside the source language: "each" other language alone, "all" of them
+        together. Without both, nothing but test sentences of the other languages is needed.
     pairs (tuple): Sets of languages to train on together.
     seeds (tuple[int, ...]): Each training is done with each.
     training (Mapping): Settings of the config for all trainings, by their place.
@@ -99,6 +101,7 @@ class Experiment:
     corpus: Mapping[str, Any]
     parts: Parts = Parts()
     shares: Mapping[str, float] = field(default_factory=dict)
+    trainings: tuple[str, ...] = (EACH, ALL)
     pairs: tuple[tuple[str, ...], ...] = ()
     seeds: tuple[int, ...] = SEEDS
     few_labels: FewLabels | None = None
@@ -123,6 +126,7 @@ SETTINGS: dict[str, type | tuple[type, ...]] = {
     "name": str,
     "languages": list,
     "source": str,
+    "trainings": list,
     "pairs": list,
     "seeds": list,
     "labels": list,
@@ -178,6 +182,7 @@ def read_experiment(path: Path) -> Experiment:
         corpus=content["corpus"],
         parts=_parts(path, content.get("parts", {})),
         shares=content.get("shares", {}),
+        trainings=tuple(content.get("trainings", (EACH, ALL))),
         pairs=tuple(tuple(pair) for pair in content.get("pairs", [])),
         seeds=tuple(content.get("seeds", SEEDS)),
         few_labels=_few_labels(path, content) if "few_labels" in content else None,
@@ -277,6 +282,11 @@ def _check(path: Path, experiment: Experiment) -> None:
                 raise RecipeError(
                     f"{path}: {place} has '{language}', which is none of {', '.join(experiment.languages)}."
                 )
+    if set(experiment.trainings) - {EACH, ALL}:
+        raise RecipeError(f'{path}: trainings = {list(experiment.trainings)} may have "{EACH}" and "{ALL}".')
+    missing = [variant.name for variant in experiment.variants if variant.on == ALL and ALL not in experiment.trainings]
+    if missing:
+        raise RecipeError(f'{path}: variants.{missing[0]} is on "{ALL}", which is none of the trainings. Add it.')
     if len(experiment.targets) < 1 or len(set(experiment.languages)) < len(experiment.languages):
         raise RecipeError(f"{path}: transfer is between two languages or more, each named once.")
     if experiment.few_labels and experiment.few_labels.target == experiment.source:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..intervals import compare_paired, interval, resampled_sums
 from ..matching import Integers, precision_recall_f1
 from .plan import alone, few, few_from_source, of_variant, together, usual_group
-from .recipe import ALL, SOURCE, Experiment
+from .recipe import ALL, EACH, SOURCE, Experiment
 
 Report = dict[str, Any]
 Floats = NDArray[np.float64]
@@ -108,11 +108,8 @@ def describe(experiment: Experiment, results: Sequence[Report], resamples: int =
         "resamples": resamples,
         "seed": seed,
         "seeds": list(experiment.seeds),
-        "groups": {
-            group: {language: scored.report() for language, scored in by_language.items()}
-            for group, by_language in groups.items()
-        }
-        | {"each": _each(experiment, groups)},
+        "groups": {group: _report(by_language) for group, by_language in groups.items()}
+        | ({EACH: _report(_own(experiment, groups))} if EACH in experiment.trainings else {}),
         "together": _together(experiment, groups),
         "variants": _variants(experiment, groups),
         "few_labels": _few_labels(experiment, groups),
@@ -129,16 +126,18 @@ def _own(experiment: Experiment, groups: Groups) -> dict[str, Group]:
     }
 
 
-def _each(experiment: Experiment, groups: Groups) -> Report:
-    return {language: group.report() for language, group in _own(experiment, groups).items()}
+def _report(by_language: Mapping[str, Group]) -> Report:
+    return {language: group.report() for language, group in by_language.items()}
 
 
 def _together(experiment: Experiment, groups: Groups) -> list[Report]:
     """What training on more languages changes."""
     places = (*experiment.languages, MEAN)
-    pairs = [(ALL, "each", groups[ALL], _own(experiment, groups))]
+    pairs = []
+    if {EACH, ALL} <= set(experiment.trainings):
+        pairs.append((ALL, EACH, groups[ALL], _own(experiment, groups)))
     usual = alone(experiment.source)
-    for group in [*(together(pair) for pair in experiment.pairs), ALL]:
+    for group in [*(together(pair) for pair in experiment.pairs), *({ALL} & set(experiment.trainings))]:
         pairs.append((group, usual, groups[group], groups[usual]))
     return _differences([(*pair, place) for pair in pairs for place in places])
 

@@ -6,34 +6,37 @@ from typing import Any
 from ..tables import Table, count, percent
 from .explained import in_words, rank_correlation, worst_mistake
 from .plan import Planned, alone, together
-from .recipe import ALL, Experiment
+from .recipe import ALL, EACH, Experiment
 from .runs import Pace
 from .scores import BEYOND_NOISE, MEAN
 
 Report = dict[str, Any]
-EACH = "each alone"
+EACH_ALONE = "each alone"
 MINUTE, HOUR = 60, 3600
 
 
 def plan_tables(plan: Sequence[Planned], to_run: Collection[str], pace: Pace | None) -> list[Table]:
-    """The cells, and how long those take that are not finished.
+    """The cells of each group, one for each seed, and how long those take that are not finished.
 
     to_run (Collection[str]): The keys of the cells that are to be run.
     pace (Pace | None): None if it is not known.
     """
-    rows: list[tuple[str, ...]] = []
+    groups: dict[str, list[Planned]] = {}
     for planned in plan:
-        missing = planned.key in to_run
-        seconds = pace.seconds(planned) if pace else None
+        groups.setdefault(planned.cell.group, []).append(planned)
+    rows: list[tuple[str, ...]] = []
+    for group, cells in groups.items():
+        first, missing = cells[0], [planned for planned in cells if planned.key in to_run]
         rows.append(
             (
-                planned.cell.group,
-                str(planned.cell.seed),
-                ", ".join(f"{name} {count(number)}" for name, number in planned.sentences.items()),
-                count(planned.epochs),
-                count(planned.dev_sentences),
-                count(planned.test_sentences),
-                ("to be run" if seconds is None else duration(seconds)) if missing else "finished",
+                group,
+                ", ".join(str(planned.cell.seed) for planned in cells),
+                count(len(cells) - len(missing)),
+                "-" if pace is None else duration(sum(map(pace.seconds, missing))),
+                ", ".join(f"{name} {count(number)}" for name, number in first.sentences.items()),
+                count(first.epochs),
+                count(first.dev_sentences),
+                count(first.test_sentences),
             )
         )
     waiting = {planned.key: planned for planned in plan if planned.key in to_run}
@@ -43,7 +46,7 @@ def plan_tables(plan: Sequence[Planned], to_run: Collection[str], pace: Pace | N
     if pace:
         said += f" At {pace.training:,.0f} and {pace.testing:,.0f} sentences a second that takes about "
         said += f"{duration(sum(map(pace.seconds, waiting.values())))}."
-    columns = ("Cell", "seed", "sentences to train on", "epochs", "dev", "test", "time")
+    columns = ("Trained on", "seeds", "finished", "time", "sentences to train on", "epochs", "dev", "test")
     return [Table("Plan", said, columns, rows)]
 
 
@@ -83,7 +86,7 @@ def _score(scored: Report) -> str:
 def _by_language(experiment: Experiment, scores: Report) -> Table:
     languages = [experiment.source, *experiment.targets]
     groups = {alone(language): alone(language) for language in languages}
-    groups |= {together(pair): together(pair) for pair in experiment.pairs} | {EACH: "each", ALL: ALL}
+    groups |= {together(pair): together(pair) for pair in experiment.pairs} | {EACH_ALONE: EACH, ALL: ALL}
     return Table(
         "Trained on, tested on",
         f"Strict F1 in percent: mean over {len(scores['seeds'])} seeds ± standard deviation, and in parentheses the "
@@ -93,6 +96,7 @@ def _by_language(experiment: Experiment, scores: Report) -> Table:
         [
             (name, *(_score(scores["groups"][group][language]) for language in (*languages, MEAN)))
             for name, group in groups.items()
+            if group in scores["groups"]
         ],
     )
 
@@ -107,7 +111,7 @@ def _differences(title: str, what: str, rows: Sequence[Report], scores: Report) 
         [
             (
                 row["group"],
-                EACH if row["less"] == "each" else row["less"],
+                EACH_ALONE if row["less"] == EACH else row["less"],
                 row["test"],
                 f"{100 * row['difference']:+.1f}",
                 f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}",
