@@ -15,7 +15,7 @@ from multiner.transfer import runs
 from multiner.transfer.plan import Planned, Setup, make_plan
 from multiner.transfer.runs import Store, TransferError, measure_pace, pace_so_far, run_plan
 
-from .conftest import fork_context
+from .conftest import fork_context, run_script
 from .transfer_corpora import RECIPE, SMALL, Notes, set_up, without_clock, write_corpora, write_recipe
 
 
@@ -181,3 +181,46 @@ def test_the_pace_is_measured_before_there_are_cells_and_taken_from_them_afterwa
     known = pace_so_far(undisturbed[0], undisturbed[1])
     assert known is None or min(known) > 0
     assert list(store.folder.glob("results/*")) == []
+
+
+def test_the_command_plans_runs_and_writes(undisturbed, corpora, tiny_encoder, tmp_path):
+    """With four cells finished, one to be run, and one to be made again because that starts from it."""
+    _, store, _ = undisturbed
+    shutil.copytree(store.folder, tmp_path / "work")
+    recipe = write_recipe(tmp_path, corpora, SMALL + RECIPE[RECIPE.index("[variants") :])
+    options = [recipe, "--encoder", tiny_encoder, "--work", tmp_path / "work", "--resamples", 100]
+    planned = run_script("scripts/transfer.py", *options, "--plan", "--sentences-per-second", "100", "1000")
+    assert planned.returncode == 0, planned.stderr
+    assert "2 of 5 cells are to be run" in " ".join(planned.stdout.split())
+    assert len(list(tmp_path.glob("work/results/*"))) == 4
+    outputs = ["--output", tmp_path / "out", "--results", tmp_path / "results.json"]
+    ran = run_script("scripts/transfer.py", *options, *outputs, "--sentences-per-second", "100", "1000")
+    assert ran.returncode == 0, ran.stderr
+    assert len(list(tmp_path.glob("work/results/*"))) == 5
+    for title in ("Plan", "Trained on, tested on", "Few labels of fr", "What variants change", "Seen in training"):
+        assert title in ran.stdout
+    names = {"transfer.json", "transfer.md", "drop.png", "few-labels.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+    report = srsly.read_json(tmp_path / "results.json")
+    assert report == srsly.read_json(tmp_path / "out/transfer.json")
+    # All settings are there, and the scores of each cell are those of its counts.
+    assert {cell["made_of"]["config"]["training.optimizer.learn_rate.peak"] for cell in report["cells"]} == {3e-3}
+    for cell in report["cells"]:
+        for language, test in cell["tests"].items():
+            scored = report["scores"]["groups"][cell["group"]][language]
+            assert scored["by_seed"] == [pytest.approx(test["f1"])]
+            assert test["gold"] == sum(row["gold"] for row in test["per_type"].values()) > 0
+    seen = {(row["trained_on"], row["target"]): row for row in report["explained"]}
+    assert set(seen) == {("de", "fr")}
+    assert 0 < seen["de", "fr"]["words_seen"] < 1 and seen["de", "fr"]["script"] == "Latin"
+    drop = report["scores"]["groups"]["de"]["de"]["f1"] - report["scores"]["groups"]["de"]["fr"]["f1"]
+    assert seen["de", "fr"]["drop"] == pytest.approx(drop)
+    markdown = (tmp_path / "out/transfer.md").read_text(encoding="utf8")
+    assert "![few labels](few-labels.png)" in markdown and "| de, taught | 0 | fr | 10 | 10 |" in markdown
+
+
+def test_an_experiment_that_cannot_be_read_is_one_plain_sentence(tmp_path):
+    (tmp_path / "x.toml").write_text("languages = 3")
+    result = run_script("scripts/transfer.py", tmp_path / "x.toml", "--plan")
+    assert result.returncode == 1
+    assert "languages = 3 is of the wrong kind; it is a list" in result.stderr and "Traceback" not in result.stderr

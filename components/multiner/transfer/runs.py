@@ -245,34 +245,46 @@ def _write_corpora(planned: Planned, setup: Setup, store: Store, watcher: Watche
 
 
 def _test(planned: Planned, setup: Setup, model: Path, watcher: Watcher) -> Report:
-    """What a pipeline finds in the test sentences of each language, counted by sentence."""
+    """What a pipeline finds in the test sentences of each language."""
     nlp = load_pipeline(str(model))
     done, tests = 0, {}
     for language in planned.cell.tests:
-        draw = setup.material.test(language)
-        gold = _docs(draw, nlp)
-        start = time.perf_counter()
-        predicted = []
-        for doc in nlp.pipe(without_annotation(doc) for doc in gold):
-            predicted.append(doc)
-            watcher.part(f"testing {language}", done + len(predicted), planned.test_sentences)
-        seconds = time.perf_counter() - start
-        done += len(predicted)
-        matches = match(map(word_spans, gold), map(word_spans, predicted))
-        counts = count_matches(matches, len(gold))
-        tests[language] = {
-            "sentences": len(gold),
-            "words": sum(map(len, gold)),
-            "seconds": seconds,
-            "labels": list(counts.labels),
-            # Sentence and label by number, then how many entities are right, predicted and gold.
-            "counts": [
-                [sentence, label, *counts.values[sentence, label].tolist()]
-                for sentence, label in np.argwhere(counts.values.any(axis=-1)).tolist()
-            ],
-            "errors": describe_errors(matches, counts.labels),
-        }
+
+        def tell(number: int, language: str = language, before: int = done) -> None:
+            watcher.part(f"testing {language}", before + number, planned.test_sentences)
+
+        tests[language] = count_found(nlp, _docs(setup.material.test(language), nlp), tell)
+        done += tests[language]["sentences"]
     return tests
+
+
+def count_found(nlp: Language, gold: Sequence[Doc], tell: Callable[[int], None]) -> Report:
+    """What a pipeline finds of the entities of annotated documents, in their words, counted by sentence.
+
+    tell (Callable): Is told how many documents are done.
+    RETURNS: JSON-ready "sentences", "words", "seconds", "labels", "counts": rows of the numbers of a sentence and a
+        label, and how many entities of them are right, predicted and gold; and "errors" (see
+        `evaluation.describe_errors`).
+    """
+    start = time.perf_counter()
+    predicted = []
+    for doc in nlp.pipe(without_annotation(doc) for doc in gold):
+        predicted.append(doc)
+        tell(len(predicted))
+    seconds = time.perf_counter() - start
+    matches = match(map(word_spans, gold), map(word_spans, predicted))
+    counts = count_matches(matches, len(gold))
+    return {
+        "sentences": len(gold),
+        "words": sum(map(len, gold)),
+        "seconds": seconds,
+        "labels": list(counts.labels),
+        "counts": [
+            [sentence, label, *counts.values[sentence, label].tolist()]
+            for sentence, label in np.argwhere(counts.values.any(axis=-1)).tolist()
+        ],
+        "errors": describe_errors(matches, counts.labels),
+    }
 
 
 def _docs(draw: Draw, nlp: Language) -> list[Doc]:
