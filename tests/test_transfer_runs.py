@@ -4,15 +4,18 @@ import os
 import shutil
 import signal
 import time
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import srsly
 import torch
+from spacy.training.initialize import init_nlp
 
 from multiner.docbins import read_docs
+from multiner.loop import train
 from multiner.transfer import runs
-from multiner.transfer.plan import Planned, Setup, make_plan
+from multiner.transfer.plan import Paths, Planned, Setup, make_config, make_plan
 from multiner.transfer.runs import Store, TransferError, measure_pace, pace_so_far, run_plan
 
 from .conftest import fork_context, run_script
@@ -61,18 +64,17 @@ def test_killed_it_goes_on_inside_the_cell_and_finished_cells_are_not_run_again(
     store = Store(tmp_path / "work")
     process = fork_context().Process(target=run_to_be_killed, args=(tmp_path, corpora, tiny_encoder))
     process.start()
-    # The first cell has its result, and the second one is in the middle of its training.
-    last = plan[1].key
-    while process.is_alive() and not list(store.cell(last).glob("training/checkpoint/step-*[1-9]")):
+    # The last cell, which started from the model of the first, is in the middle of its training.
+    *before, last = plan
+    while process.is_alive() and not list(store.cell(last.key).glob("training/checkpoint/step-*[1-9]")):
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     finished = {path: path.stat().st_mtime_ns for path in store.result("").parent.glob("*.json")}
-    assert [path.stem for path in finished] == [plan[0].key]
+    assert {path.stem for path in finished} == {planned.key for planned in before}
     found, _, notes = run(tmp_path, corpora, tiny_encoder)
-    assert notes.cells == [planned.cell.name for planned in plan[1:]]
-    assert notes.first[plan[1].cell.name, "training"] > 0
-    assert notes.first[plan[2].cell.name, "training"] == 0
+    assert notes.cells == [last.cell.name] == ["de, then fr 12, seed 0"]
+    assert notes.first[last.cell.name, "training"] > 0
     for path, written in finished.items():
         assert path.stat().st_mtime_ns == written
     for ours, theirs in zip(store.read(found), wanted.read(plan), strict=True):
@@ -81,7 +83,7 @@ def test_killed_it_goes_on_inside_the_cell_and_finished_cells_are_not_run_again(
 
 def test_what_is_finished_is_not_run_again_and_leaves_no_models(undisturbed, corpora, tiny_encoder):
     plan, store, notes = undisturbed
-    assert notes.cells == ["de, seed 0", "all, seed 0", "fr 4, seed 0", "de, then fr 4, seed 0"]
+    assert notes.cells == ["de, seed 0", "all, seed 0", "fr 12, seed 0", "de, then fr 12, seed 0"]
     assert list(store.cell("").iterdir()) == []
     again = run(store.folder.parent, corpora, tiny_encoder)
     assert again[2].cells == []
@@ -93,21 +95,36 @@ def test_a_longer_curve_runs_what_is_new_and_makes_the_model_again_that_it_needs
 ):
     plan, store, _ = undisturbed
     shutil.copytree(store.folder, tmp_path / "work")
-    longer, _, notes = run(tmp_path, corpora, tiny_encoder, SMALL.replace("[4]", "[4, 8]"))
+    longer, _, notes = run(tmp_path, corpora, tiny_encoder, SMALL.replace("[12]", "[8, 12]"))
     assert notes.cells == ["de, seed 0", "fr 8, seed 0", "de, then fr 8, seed 0"]
     of_source = plan[0].key
     assert Store(tmp_path / "work").result(of_source).read_bytes() == store.result(of_source).read_bytes()
     assert len(longer) == len(plan) + 2
 
 
-def test_starting_from_the_source_is_not_starting_from_the_encoder(undisturbed):
+def test_a_cell_that_starts_from_a_model_has_its_weights_and_learns_on(corpora, tiny_encoder, saved, tmp_path):
+    recipe = SMALL.replace("[training]", '[training]\n"nlp.lang" = "en"')  # that of the saved pipeline
+    plan, setup, _ = prepare(tmp_path, corpora, tiny_encoder, recipe)
+    corpus = str(setup.material.part("fr", "train").docs)
+    config = make_config(plan[-1].cell, setup, Paths(corpus, corpus, tiny_encoder, str(saved)), 12)
+    nlp = init_nlp(config)
+    weights, source = (each.get_pipe("ner").shim.network.state_dict() for each in (nlp, runs.load_pipeline(str(saved))))
+    assert weights.keys() == source.keys()
+    assert all(torch.equal(weights[name], source[name]) for name in source)
+    train(nlp, tmp_path / "out", stdout=StringIO(), stderr=StringIO())
+    learnt = nlp.get_pipe("ner").shim.network.state_dict()
+    assert not torch.equal(learnt["head.weight"], source["head.weight"])
+
+
+def test_results_say_what_was_trained(undisturbed):
     plan, store, _ = undisturbed
     results = {result["group"]: result for result in store.read(plan)}
-    first = {group: result["training"]["evaluations"][0]["f1"] for group, result in results.items()}
-    # After one step the one that goes on finds far more of the same dev part.
-    assert first["de, then fr 4"] > first["fr 4"]
-    assert results["fr 4"]["epochs"] == 2 and results["fr 4"]["training"]["steps"] == 3
     assert results["all"]["sentences"] == {"de": 24, "fr": 12}
+    training = results["fr 12"]["training"]
+    assert (results["fr 12"]["epochs"], training["steps"]) == (2, 7)
+    assert [row["step"] for row in training["evaluations"]] == [0, 3, 6]
+    best = max(training["evaluations"], key=lambda row: (row["f1"], -row["step"]))
+    assert (training["chosen_step"], training["chosen_f1"]) == (best["step"], best["f1"])
 
 
 ZERO_SHOT = """
@@ -224,3 +241,11 @@ def test_an_experiment_that_cannot_be_read_is_one_plain_sentence(tmp_path):
     result = run_script("scripts/transfer.py", tmp_path / "x.toml", "--plan")
     assert result.returncode == 1
     assert "languages = 3 is of the wrong kind; it is a list" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_an_encoder_that_is_not_there_is_said_before_anything_is_read(corpora, tmp_path):
+    recipe = write_recipe(tmp_path, corpora)
+    result = run_script("scripts/transfer.py", recipe, "--encoder", tmp_path / "none", "--work", tmp_path / "work")
+    assert result.returncode == 1
+    assert f"There is no encoder in {tmp_path / 'none'}" in result.stderr.replace("\n", "")
+    assert not (tmp_path / "work").exists()

@@ -50,7 +50,7 @@ seeds = [0]
 self_training = { sentences = 10, entities = 0.0, outside = 0.5 }
 """
 # Cells of the same kind, so that some are the same.
-SMALL = 'trainings = ["all"]' + RECIPE[: RECIPE.index("[variants")].replace("[0, 1]", "[0]").replace("[4, 12]", "[4]")
+SMALL = 'trainings = ["all"]' + RECIPE[: RECIPE.index("[variants")].replace("[0, 1]", "[0]").replace("[4, 12]", "[12]")
 
 
 def write_corpora(folder: Path) -> None:

@@ -19,6 +19,7 @@ from thinc.api import Config
 
 from ..checkpoints import digest_of
 from ..docbins import SIZE_LIMITS
+from ..encoder import check_encoder_folder
 from ..recipes import RecipeError
 from .material import FIXED_SEED, Material
 from .recipe import ALL, EACH, SOURCE, Experiment, SelfTraining, Variant
@@ -179,9 +180,10 @@ def _of_seed(experiment: Experiment, seed: int) -> Iterator[Cell]:
 def make_plan(setup: Setup) -> list[Planned]:
     """All cells with their material and keys, those that others need first.
 
-    RAISES: What reading corpora, the config or the encoder does; RecipeError if there are not as many sentences as
-        asked for.
+    RAISES: EncoderNotFound; what reading corpora does; RecipeError if there are not as many sentences as asked for, or
+        settings do not fit the config.
     """
+    check_encoder_folder(setup.encoder)
     common = {"encoder": digest_of(setup.encoder), "code": digest_of_code()}
     keys: dict[str, str] = {}
     return [_plan(cell, setup, common, keys) for cell in list_cells(setup.experiment)]
