@@ -1,5 +1,6 @@
 """Experiments in transfer: what is read of them, what is planned, and what tells one cell from another."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -139,6 +140,9 @@ def test_the_annotation_of_a_target_is_no_part_of_self_training(plan, corpora, t
 def test_settings_make_other_cells(plan, corpora, tiny_encoder, tmp_path):
     after = planned(tmp_path / "rate", corpora, tiny_encoder, FULL.replace("3e-3", "2e-3"))
     assert changed(plan, after) == set(plan)
+    gentle = 'sizes = [4, 12]\ncontinued = { "training.optimizer.head_factor" = 1.0 }'
+    after = planned(tmp_path / "gentle", corpora, tiny_encoder, FULL.replace("sizes = [4, 12]", gentle))
+    assert changed(plan, after) == {"de, then fr 4, seed 0", "de, then fr 12, seed 0"}
     after = planned(tmp_path / "alike", corpora, tiny_encoder, FULL.replace('exponent" = 0.0', 'exponent" = 0.5'))
     assert changed(plan, after) == {"all, alike, seed 0", "all, alike, seed 1"}
     after = planned(tmp_path / "sure", corpora, tiny_encoder, FULL.replace("outside = 0.5", "outside = 0.6"))
@@ -230,6 +234,11 @@ def test_every_experiment_can_be_read(path):
             "starts_from_source = true\noverrides = { components.ner.model.window = 64 }",
             "is built as that one was",
         ),
+        (
+            "sizes = [4, 12]",
+            "sizes = [4]\ncontinued = { components.ner.model.window = 64 }",
+            "is built as that one was",
+        ),
         ('source = "de"', 'source = "de"\ntrainings = ["each"]', 'is on "all", which is none of the trainings'),
         ("seeds = [0, 1]", "seed = 1", "there is no setting 'seed'"),
     ],
@@ -243,6 +252,20 @@ def test_what_does_not_fit_is_said(tmp_path, old, new, said):
 def test_more_sentences_than_there_are_is_said_before_anything_is_trained(corpora, tiny_encoder, tmp_path):
     with pytest.raises(RecipeError, match="fr 99, seed 0: 99 sentences in 'fr' are to be trained on, and there are 24"):
         planned(tmp_path / "plan", corpora, tiny_encoder, FULL.replace("[4, 12]", "[4, 99]"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ('"training.batcher.exponent" = 0.0, "components.ner.model.windows" = 64', "all, alike, seed 0: .*windows"),
+        ('"training.batchers.size" = 64', "all, alike, seed 0: its settings do not fit .*batchers"),
+        ('"training.batcher.size" = 4', "all, alike, seed 0: .*missing required argument: 'exponent'"),
+    ],
+)
+def test_settings_that_do_not_exist_are_said_before_anything_is_trained(corpora, tiny_encoder, tmp_path, setting, said):
+    recipe = FULL.replace('"training.batcher.exponent" = 0.0', setting)
+    with pytest.raises(RecipeError, match=re.compile(said, re.DOTALL)):
+        planned(tmp_path / "plan", corpora, tiny_encoder, recipe)
 
 
 def test_repaired_tags_are_counted(corpora, tiny_encoder, tmp_path):

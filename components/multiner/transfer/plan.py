@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from spacy.util import load_config
-from thinc.api import Config
+from spacy.util import load_config, load_model_from_config
+from thinc.api import Config, ConfigValidationError
 
 from ..checkpoints import digest_of
 from ..docbins import SIZE_LIMITS
@@ -168,13 +168,15 @@ def _of_seed(experiment: Experiment, seed: int) -> Iterator[Cell]:
             teacher=from_source if variant.self_training else None,
             self_training=variant.self_training,
         )
-    if experiment.few_labels and seed in experiment.few_labels.seeds:
-        target = experiment.few_labels.target
-        for size in experiment.few_labels.sizes:
+    labels = experiment.few_labels
+    if labels and seed in labels.seeds:
+        target, continued = labels.target, {**training, **labels.continued}
+        for size in labels.sizes:
             # Which sentences are annotated is part of the spread, so that each seed draws its own.
             scratch = Cell(few(target, size), seed, {target: size}, seed, (target,), (target,), training)
             yield scratch
-            yield replace(scratch, group=few_from_source(experiment, size), starts_from=from_source)
+            group = few_from_source(experiment, size)
+            yield replace(scratch, group=group, settings=continued, starts_from=from_source)
 
 
 def make_plan(setup: Setup) -> list[Planned]:
@@ -184,9 +186,11 @@ def make_plan(setup: Setup) -> list[Planned]:
         settings do not fit the config.
     """
     check_encoder_folder(setup.encoder)
+    cells = list_cells(setup.experiment)
+    _check_settings(cells, setup)
     common = {"encoder": digest_of(setup.encoder), "code": digest_of_code()}
     keys: dict[str, str] = {}
-    return [_plan(cell, setup, common, keys) for cell in list_cells(setup.experiment)]
+    return [_plan(cell, setup, common, keys) for cell in cells]
 
 
 def _plan(cell: Cell, setup: Setup, common: dict[str, str], keys: dict[str, str]) -> Planned:
@@ -262,6 +266,18 @@ def make_config(cell: Cell, setup: Setup, paths: Paths, sentences: int) -> Confi
         config["initialize"]["components"].pop(COMPONENT, None)
         config["components"][COMPONENT] = {"source": paths.model}
     return config
+
+
+def _check_settings(cells: Sequence[Cell], setup: Setup) -> None:
+    """See that pipelines can be built with all settings, before hours of training that others need first."""
+    unlike = {json.dumps(cell.settings, sort_keys=True): cell for cell in reversed(cells)}
+    for cell in unlike.values():
+        try:
+            # The model that it may start from is not there yet; its component has been looked at by itself.
+            config = make_config(replace(cell, starts_from=None), setup, Paths(), 1)
+            load_model_from_config(config, auto_fill=True)
+        except ConfigValidationError as error:
+            raise RecipeError(f"{cell.name}: no pipeline can be built with its settings. {error}") from error
 
 
 def epochs_of(config: Config) -> float:

@@ -40,11 +40,14 @@ class FewLabels:
     target (str): The language.
     sizes (tuple[int, ...]): So many sentences of it are trained on, smallest first.
     seeds (tuple[int, ...]): Some of the experiment's; each draws sentences of its own.
+    continued (Mapping): Settings of the config for trainings that start from the source's model, by their place. Its
+        head is trained already and needs no larger steps than the rest.
     """
 
     target: str
     sizes: tuple[int, ...]
     seeds: tuple[int, ...]
+    continued: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,7 @@ PARTS: dict[str, type | tuple[type, ...]] = {
     "dev_sentences": int,
     "test_sentences": int,
 }
-FEW_LABELS: dict[str, type | tuple[type, ...]] = {"target": str, "sizes": list, "seeds": list}
+FEW_LABELS: dict[str, type | tuple[type, ...]] = {"target": str, "sizes": list, "seeds": list, "continued": dict}
 VARIANT: dict[str, type | tuple[type, ...]] = {
     "on": str,
     "overrides": dict,
@@ -223,7 +226,17 @@ def _few_labels(path: Path, content: Table) -> FewLabels:
     seeds, known = tuple(table.get("seeds", content.get("seeds", SEEDS))), content.get("seeds", SEEDS)
     if not seeds or set(seeds) - set(known):
         raise RecipeError(f"{where}: seeds = {list(seeds)} must be some of the experiment's, {list(known)}.")
-    return FewLabels(table["target"], tuple(sizes), seeds)
+    continued = _flat(table.get("continued", {}))
+    _check_continued(where, continued)
+    return FewLabels(table["target"], tuple(sizes), seeds, continued)
+
+
+def _check_continued(where: str, settings: Table) -> None:
+    if any(key.startswith(COMPONENT) for key in settings):
+        raise RecipeError(
+            f"{where}: a component that goes on from the source's model is built as that one was. Take the settings "
+            f"{COMPONENT}* out."
+        )
 
 
 def _variant(where: str, name: str, table: Any, content: Table) -> Variant:
@@ -233,11 +246,8 @@ def _variant(where: str, name: str, table: Any, content: Table) -> Variant:
     settings = {**table, "overrides": _flat(table.get("overrides", {}))}
     if settings.get("on", SOURCE) not in {SOURCE, ALL}:
         raise RecipeError(f'{where}: on = "{settings["on"]}" is neither "{SOURCE}" nor "{ALL}".')
-    if settings.get("starts_from_source") and any(key.startswith(COMPONENT) for key in settings["overrides"]):
-        raise RecipeError(
-            f"{where}: a component that goes on from the source's model is built as that one was. Take the settings "
-            f"{COMPONENT}* out, or starts_from_source."
-        )
+    if settings.get("starts_from_source"):
+        _check_continued(where, settings["overrides"])
     if "self_training" in table:
         settings["self_training"] = _self_training(f"{where}, self_training", table["self_training"], content)
     settings["choose_on"] = tuple(table.get("choose_on", ()))

@@ -7,6 +7,7 @@
 A model is kept as long as another cell of the plan starts from it or learns from what it annotates.
 """
 
+import gc
 import shutil
 import statistics
 import time
@@ -136,6 +137,8 @@ def run_plan(plan: Sequence[Planned], setup: Setup, store: Store, watcher: Watch
                 run_cell(planned, setup, store, watcher, use_gpu)
             except UserError as error:
                 raise TransferError(f"{planned.cell.name}: {error}") from error
+            # Pipelines refer to themselves, and nobody counts how much memory, or memory of a GPU, those that are left hold.
+            gc.collect()
             _tidy(store, keep={key for later in waiting[number + 1 :] for key in later.models})
 
 

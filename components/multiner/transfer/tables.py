@@ -83,13 +83,17 @@ def _score(scored: Report) -> str:
     return f"{percent(scored['f1'])}{spread} ({percent(scored['low'])} to {percent(scored['high'])})"
 
 
+def _seeds(scores: Report) -> str:
+    return ", ".join(map(str, scores["seeds"]))
+
+
 def _by_language(experiment: Experiment, scores: Report) -> Table:
     languages = [experiment.source, *experiment.targets]
     groups = {alone(language): alone(language) for language in languages}
     groups |= {together(pair): together(pair) for pair in experiment.pairs} | {EACH_ALONE: EACH, ALL: ALL}
     return Table(
         "Trained on, tested on",
-        f"Strict F1 in percent: mean over {len(scores['seeds'])} seeds ± standard deviation, and in parentheses the "
+        f"Strict F1 in percent: mean over seeds ({_seeds(scores)}) ± standard deviation, and in parentheses the "
         f"95 % interval by bootstrap over test sentences and seeds ({count(scores['resamples'])} resamples, seed "
         f"{scores['seed']}). Where a language was not trained on it is zero-shot.",
         ("Trained on", *languages, "mean"),
@@ -105,7 +109,7 @@ def _differences(title: str, what: str, rows: Sequence[Report], scores: Report) 
     return Table(
         title,
         f"{what}: F1 of the first less F1 of the second, in points, with the 95 % interval and two-sided p-value of a "
-        f"bootstrap paired in test sentences and seeds ({len(scores['seeds'])}). Adjusted: for the number of rows, by "
+        f"bootstrap paired in test sentences and seeds ({_seeds(scores)}). Adjusted: for the number of rows, by "
         f"Holm's method; beyond noise is what is below {BEYOND_NOISE} then.",
         ("First", "second", "tested on", "difference", "95 %", "p", "adjusted", "beyond noise"),
         [
@@ -153,7 +157,9 @@ def crossing_in_words(found: Report, sizes: Sequence[int]) -> str:
             return f"more than {sizes[-1]:,}"
         return f"{sentences:,.0f}" if sentences else f"at most {sizes[0]:,}"
 
-    return f"after {place(found['sentences'])} sentences (95 %: {place(found['low'])} to {place(found['high'])})"
+    low, high = place(found["low"]), place(found["high"])
+    between = low if low == high else f"{low} to {high}"
+    return f"after {place(found['sentences'])} sentences (95 %: {between})"
 
 
 def _self_training(cells: Sequence[Report]) -> Table:
