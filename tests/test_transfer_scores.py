@@ -127,7 +127,8 @@ def test_a_crossing_lies_between_the_sizes_around_it(curve, line):
     elif at == float("inf"):
         assert below == list(SIZES)
     else:
-        assert SIZES[0] <= at <= SIZES[-1] * (1 + 1e-9) and curve[0] < line <= max(curve)
+        rounding = 1e-9
+        assert SIZES[0] * (1 - rounding) <= at <= SIZES[-1] * (1 + rounding) and curve[0] < line <= max(curve)
 
 
 def test_the_crossing_has_an_interval_that_holds_it():

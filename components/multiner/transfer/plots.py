@@ -115,10 +115,9 @@ def _drop(rows: list[Report]) -> "Figure":
         axes.set_xlabel(f"% of the target's {name} seen in training")
         axes.margins(x=0.12, y=0.12)
         _plain(axes)
-    panels[0].set_ylabel("points of F1 less than on what was trained on")
-    figure.suptitle(
-        "What training has seen of a language, and the drop in F1 on it", x=0.01, ha="left", fontweight="bold"
-    )
+    panels[0].set_ylabel("drop in F1, points")
+    title = "What training has seen of a language, and the drop in F1\nfrom what was trained on to that language"
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     figure.legend(
         *panels[0].get_legend_handles_labels(),
         title="trained on",

@@ -137,7 +137,7 @@ def run_plan(plan: Sequence[Planned], setup: Setup, store: Store, watcher: Watch
                 run_cell(planned, setup, store, watcher, use_gpu)
             except UserError as error:
                 raise TransferError(f"{planned.cell.name}: {error}") from error
-            # Pipelines refer to themselves, and nobody counts how much memory, or memory of a GPU, those that are left hold.
+            # Pipelines refer to themselves, and garbage is collected by the number of objects, not by their memory.
             gc.collect()
             _tidy(store, keep={key for later in waiting[number + 1 :] for key in later.models})
 
