@@ -88,7 +88,7 @@ def describe_origin(nlp: Language) -> dict[str, Any]:
         if component.get("encoder"):
             files[f"initialize.components.{name}.encoder"] = Path(component["encoder"])
             settings.pop(f"initialize.components.{name}.encoder", None)
-    digests = {place: _digest(path) if path.exists() else str(path) for place, path in sorted(files.items())}
+    digests = {place: digest_of(path) if path.exists() else str(path) for place, path in sorted(files.items())}
     shown = {key: value for key, value in settings.items() if not key.startswith("training.logger.")}
     return {"config": json.loads(json.dumps(shown)), "content": digests, "processes": ranks.count()}
 
@@ -116,7 +116,8 @@ def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return result
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
+    """What tells the content of a file or folder from any other; where it lies is no part of it."""
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if file.is_file():

@@ -50,6 +50,12 @@ from .progress import GoingOn, LogStep, going_on
 from .ranks import is_first
 
 Corpus = Callable[[Language], Iterable[Example]]
+# Is told the step that was done, the last one that there will be, and what loggers are told.
+Watch = Callable[[int, int, dict[str, Any] | None], None]
+
+
+def unwatched(step: int, last: int, info: dict[str, Any] | None) -> None:
+    """Nobody watches the progress but the logger."""
 
 
 @dataclass
@@ -163,6 +169,7 @@ def train(
     use_gpu: int = -1,
     stdout: IO[str] = sys.stdout,
     stderr: IO[str] = sys.stderr,
+    watch: Watch = unwatched,
 ) -> Path:
     """Train a pipeline as `spacy train` does, with checkpoints.
 
@@ -172,6 +179,7 @@ def train(
     checkpoint_steps (int): After how many steps one is written, besides after each evaluation; 0 for no more.
     use_gpu (int): As in `spacy train`.
     stdout, stderr: What the logger writes to.
+    watch (Callable): Is told of every step, by the first process.
     RETURNS: The folder of the last model.
     RAISES: CheckpointError if the checkpoint was made with another config, corpus or encoder.
     """
@@ -198,8 +206,14 @@ def train(
         _say(f"Training goes on after step {progress.step}, from {checkpoint}.", stdout)
     run = Run(nlp, settings, output, origin, checkpoint_steps, progress)
     log_step, finalize_logger = _start_logger(nlp, settings, progress, stdout, stderr)
+
+    def tell(info: dict[str, Any] | None) -> None:
+        log_step(info)
+        if is_first():
+            watch(progress.step, settings["max_steps"], info)
+
     try:
-        run.go(batches, dropouts, log_step)
+        run.go(batches, dropouts, tell)
     finally:
         finalize_logger()
     with nlp.use_params(settings["optimizer"].averages or {}):

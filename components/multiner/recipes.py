@@ -141,14 +141,24 @@ def read_recipe(path: Path, language: str | None = None) -> Recipe:
         content = tomllib.loads(path.read_text(encoding="utf8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: {error}. A recipe is TOML.") from None
-    _check_settings(path, content, {"labels": list, "source": list})
-    sources = tuple(_source(path, number, table, language) for number, table in enumerate(content.get("source", []), 1))
+    check_settings(path, content, {"labels": list, "source": list})
+    sources = tuple(
+        read_source(f"{path}, source {number}", table, language)
+        for number, table in enumerate(content.get("source", []), 1)
+    )
     if not sources:
         raise RecipeError(f'{path}: no source. Add [[source]] and, below it, from = "a file, folder or name".')
     return Recipe(sources, tuple(content.get("labels", ())))
 
 
-KINDS = {str: "text", list: "list", dict: "table of names", bool: "yes or no (true, false)", int: "whole number"}
+KINDS = {
+    str: "text",
+    list: "list",
+    dict: "table of names",
+    bool: "yes or no (true, false)",
+    int: "whole number",
+    float: "number",
+}
 ELEMENTS: dict[str, type | tuple[type, ...]] = {
     "labels": str,
     "languages": str,
@@ -178,11 +188,16 @@ SETTINGS: dict[str, type] = {
 }
 
 
-def _source(path: Path, number: int, table: Any, language: str | None) -> SourceRecipe:
-    where = f"{path}, source {number}"
+def read_source(where: str, table: Any, language: str | None = None) -> SourceRecipe:
+    """A source from the table that describes it.
+
+    where (str): Where the table stands, for messages.
+    language (str | None): Of sentences, if the table says none.
+    RAISES: RecipeError.
+    """
     if not isinstance(table, dict):
         raise RecipeError(f"{where}: {table!r} is no table. Write [[source]] and its settings below.")
-    _check_settings(where, table, SETTINGS)
+    check_settings(where, table, SETTINGS)
     settings = {"language": language, **table}
     if "from" not in settings:
         raise RecipeError(f'{where}: nothing says what it is. Add from = "a file, folder or name".')
@@ -202,13 +217,23 @@ def _source(path: Path, number: int, table: Any, language: str | None) -> Source
     )
 
 
-def _check_settings(where: object, table: dict[str, Any], known: Mapping[str, type]) -> None:
+def check_settings(where: object, table: dict[str, Any], known: Mapping[str, type | tuple[type, ...]]) -> None:
+    """See that a table has only known settings, of the right kinds.
+
+    where: What messages begin with.
+    known (Mapping): The settings, and the kinds of value that they may have.
+    RAISES: RecipeError.
+    """
     for key, value in table.items():
         if key not in known:
             raise RecipeError(f"{where}: there is no setting '{key}'. The settings are {', '.join(known)}.")
         if not isinstance(value, known[key]):
-            raise RecipeError(f"{where}: {key} = {value!r} is of the wrong kind; it is a {KINDS[known[key]]}.")
+            raise RecipeError(f"{where}: {key} = {value!r} is of the wrong kind; it is a {_kind(known[key])}.")
         elements = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         wrong = [element for element in elements if key in ELEMENTS and not isinstance(element, ELEMENTS[key])]
         if wrong:
             raise RecipeError(f"{where}: {wrong[0]!r} in {key} is of the wrong kind.")
+
+
+def _kind(kinds: type | tuple[type, ...]) -> str:
+    return KINDS[kinds[-1] if isinstance(kinds, tuple) else kinds]
