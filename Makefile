@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 INSTALL := $(VENV)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
 
+# What a first start compiles, the next dozen of them need too; some containers switch that off.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test clean
 
 run: $(VENV)/run.installed
