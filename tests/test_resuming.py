@@ -86,6 +86,12 @@ def rows(output: Path) -> list[dict[str, float]]:
     return [{key: value for key, value in row.items() if key not in {"Words/s", "Minutes", "Left"}} for row in logged]
 
 
+def assert_same_log(found: Path, wanted: Path) -> None:
+    """The loss is a sum for people to look at: its last digits depend on where in memory numpy finds the numbers."""
+    for row, expected in zip(rows(found), rows(wanted), strict=True):
+        assert row == pytest.approx(expected, rel=1e-6)
+
+
 @pytest.fixture(scope="module")
 def undisturbed(overrides: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("undisturbed")
@@ -135,7 +141,7 @@ def test_it_ends_with_the_weights_and_the_log_of_a_run_that_was_not_killed(
     printed = run(tmp_path, overrides, resume=True)
     assert re.match(r"Training goes on after step \d+, from .*/checkpoint/step-0000\d\d\.\n", printed)
     assert_same_weights(tmp_path, undisturbed)
-    assert rows(tmp_path) == rows(undisturbed)
+    assert_same_log(tmp_path, undisturbed)
     # Lines that were printed before are not printed again.
     steps = [int(line.split()[1]) for line in printed.splitlines() if line.split()[0].isdigit()]
     done = int(re.search(r"after step (\d+)", printed)[1])
@@ -177,7 +183,7 @@ def test_killed_at_random_moments_again_and_again(overrides, undisturbed, tmp_pa
     assert written
     assert process.exitcode == 0
     assert_same_weights(tmp_path, undisturbed)
-    assert rows(tmp_path) == rows(undisturbed)
+    assert_same_log(tmp_path, undisturbed)
     assert [path.name for path in (tmp_path / "checkpoint").iterdir()] == ["finished.json"]
 
 
