@@ -28,7 +28,7 @@ def main(
     languages: Annotated[
         list[str] | None, typer.Option("--language", help="Cover the frequent words of this language, as de; repeat.")
     ] = None,
-    words: Annotated[int, typer.Option(min=1, help="How many words of each language.")] = 100_000,
+    words: Annotated[int, typer.Option(min=1, help="How many words of each language.")] = 300_000,
     stored_as: Annotated[str, typer.Option(help=f"How weights are stored: {', '.join(STORAGES)}.")] = "bfloat16",
     check: Annotated[
         list[Path] | None,
