@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from multiner.console import err, out, plain_errors
+from multiner.console import err, out, plain_errors, say_written
 from multiner.devices import describe_device, prepare_device
 from multiner.files import write_json
 from multiner.pictures import check_matplotlib
@@ -80,7 +80,7 @@ def main(
             write_json(report, results)
             files.append(results)
     show((table._replace(rows=table.rows[:rows]) for table in outcome_tables(recipe, report)), out)
-    out.print("\n".join(f"[green]✔[/] {file}" for file in files))
+    say_written(*files)
 
 
 if __name__ == "__main__":

@@ -22,14 +22,23 @@ from ..docbins import SIZE_LIMITS
 from ..encoder import check_encoder_folder
 from ..recipes import RecipeError
 from .material import FIXED_SEED, Material
-from .recipe import ALL, EACH, SOURCE, Experiment, SelfTraining, Variant
+from .recipe import ALL, EACH, SOURCE, Experiment, SelfTraining, Variant, flat
 
 # The modules that weights and predictions depend on; the project's command `train` depends on the same and some more.
 CODE = (
-    *("calibration", "checkpoints", "decoding", "distributed", "docbins", "embedding", "encoder", "frozen"),
-    *("gradients", "loop"),
-    *("matching", "model", "network", "optimizer", "pieces", "pipe", "precision", "ranks", "self_training", "shared"),
-    *("tags", "tokenizer", "training", "windows"),
+    *(
+        "calibration",
+        "checkpoints",
+        "decoding",
+        "distributed",
+        "docbins",
+        "embedding",
+        "encoder",
+        "frozen",
+        "gradients",
+    ),
+    *("loop", "matching", "model", "network", "optimizer", "pieces", "pipe", "precision", "ranks", "self_training"),
+    *("shared", "tags", "tokenizer", "training", "windows"),
 )
 SIZES = ("hundreds", "thousands", "hundred_thousands")
 COMPONENT = "ner"
@@ -226,7 +235,8 @@ def _plan(cell: Cell, setup: Setup, common: dict[str, str], keys: dict[str, str]
             "words": {language: draw.digest_of_words for language, draw in unlabelled.items()},
         }
     config = make_config(cell, setup, Paths(), sum(sentences.values()))
-    made_of["config"] = _flat(config)
+    places = flat(config)
+    made_of["config"] = {place: value for place, value in places.items() if not place.startswith("training.logger.")}
     key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:20]
     keys[cell.name] = key
     models = tuple(keys[other.name] for other in (cell.starts_from, cell.teacher) if other)
@@ -302,11 +312,3 @@ def digest_of_code() -> str:
         source = (Path(__file__).parent.parent / f"{name}.py").read_text(encoding="utf8")
         digest.update(ast.dump(ast.parse(source)).encode())
     return digest.hexdigest()
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if not f"{prefix}{key}.".startswith("training.logger."):
-            flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return flat
