@@ -9,7 +9,7 @@ import pytest
 import spacy
 import srsly
 import torch
-from spacy.util import load_config
+from spacy.util import dict_to_dot, load_config
 from weasel.cli.document import project_document
 from weasel.util import get_checksum
 
@@ -106,13 +106,6 @@ def command(name: str) -> dict:
     return next(entry for entry in COMMANDS if entry["name"] == name)
 
 
-def flat(config: dict, prefix: str = "") -> dict[str, object]:
-    result: dict[str, object] = {}
-    for key, value in config.items():
-        result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return result
-
-
 @pytest.mark.parametrize(
     ("one", "other", "wanted"),
     [
@@ -125,7 +118,7 @@ def flat(config: dict, prefix: str = "") -> dict[str, object]:
     ],
 )
 def test_configs_differ_only_in_what_has_to_differ(one, other, wanted):
-    ours, theirs = (flat(load_config(PROJECT / f"configs/{name}.cfg")) for name in (one, other))
+    ours, theirs = (dict_to_dot(load_config(PROJECT / f"configs/{name}.cfg")) for name in (one, other))
     different = {key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)}
     assert different == {"paths.encoder", "training.optimizer.learn_rate.peak", *wanted}
 
@@ -140,7 +133,9 @@ def test_every_config_builds_a_pipeline_as_it_stands(config):
 
 
 def test_the_config_of_a_shared_encoder_trains_as_the_others_do():
-    ours, theirs = (flat(load_config(PROJECT / f"configs/{name}.cfg")) for name in ("shared", "xlm-roberta-base"))
+    ours, theirs = (
+        dict_to_dot(load_config(PROJECT / f"configs/{name}.cfg")) for name in ("shared", "xlm-roberta-base")
+    )
     different = {key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)}
     assert {key for key in different if not key.startswith("components.")} == {
         "nlp.pipeline",

@@ -19,6 +19,7 @@ import safetensors.torch
 import srsly
 import torch
 from spacy.language import Language
+from spacy.util import dict_to_dot
 from thinc.api import Optimizer
 
 from . import distributed, ranks
@@ -83,7 +84,7 @@ def describe_origin(nlp: Language) -> dict[str, Any]:
     files = {
         f"corpora.{name}": Path(corpus["path"]) for name, corpus in config["corpora"].items() if corpus.get("path")
     }
-    settings = _flat({**nlp.config, "paths": {}, "corpora": {}})
+    settings = dict_to_dot({**nlp.config, "paths": {}, "corpora": {}})
     for name, component in config["initialize"]["components"].items():
         if component.get("encoder"):
             files[f"initialize.components.{name}.encoder"] = Path(component["encoder"])
@@ -107,13 +108,6 @@ def differences(origin: dict[str, Any], now: dict[str, Any]) -> list[str]:
     if origin["processes"] != now["processes"]:
         found.append(f"{origin['processes']} processes trained together, and now {now['processes']} do")
     return found
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key, value in config.items():
-        result |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return result
 
 
 def digest_of(path: Path) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from spacy.util import load_config, load_model_from_config
+from spacy.util import dict_to_dot, load_config, load_model_from_config
 from thinc.api import Config, ConfigValidationError
 
 from ..checkpoints import digest_of
@@ -22,7 +22,7 @@ from ..docbins import SIZE_LIMITS
 from ..encoder import check_encoder_folder
 from ..recipes import RecipeError
 from .material import FIXED_SEED, Material
-from .recipe import ALL, EACH, SOURCE, Experiment, SelfTraining, Variant, flat
+from .recipe import ALL, EACH, SOURCE, Experiment, SelfTraining, Variant
 
 # The modules that weights and predictions depend on; the project's command `train` depends on the same and some more.
 CODE = (
@@ -235,7 +235,7 @@ def _plan(cell: Cell, setup: Setup, common: dict[str, str], keys: dict[str, str]
             "words": {language: draw.digest_of_words for language, draw in unlabelled.items()},
         }
     config = make_config(cell, setup, Paths(), sum(sentences.values()))
-    places = flat(config)
+    places = dict_to_dot(config)
     made_of["config"] = {place: value for place, value in places.items() if not place.startswith("training.logger.")}
     key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:20]
     keys[cell.name] = key

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spacy.util import dict_to_dot
+
 from ..recipes import KINDS, RecipeError, SourceRecipe, check_settings, read_source
 from ..self_training import Threshold
 
@@ -189,7 +191,7 @@ def read_experiment(path: Path) -> Experiment:
         pairs=tuple(tuple(pair) for pair in content.get("pairs", [])),
         seeds=tuple(content.get("seeds", SEEDS)),
         few_labels=_few_labels(path, content) if "few_labels" in content else None,
-        training=flat(content.get("training", {})),
+        training=dict_to_dot(content.get("training", {})),
         variants=tuple(
             _variant(f"{path}, [variants.{name}]", name, table, content)
             for name, table in content.get("variants", {}).items()
@@ -226,7 +228,7 @@ def _few_labels(path: Path, content: Table) -> FewLabels:
     seeds, known = tuple(table.get("seeds", content.get("seeds", SEEDS))), content.get("seeds", SEEDS)
     if not seeds or set(seeds) - set(known):
         raise RecipeError(f"{where}: seeds = {list(seeds)} must be some of the experiment's, {list(known)}.")
-    continued = flat(table.get("continued", {}))
+    continued = dict_to_dot(table.get("continued", {}))
     _check_continued(where, continued)
     return FewLabels(table["target"], tuple(sizes), seeds, continued)
 
@@ -243,7 +245,7 @@ def _variant(where: str, name: str, table: Any, content: Table) -> Variant:
     if not isinstance(table, dict):
         raise RecipeError(f"{where}: {table!r} is no {KINDS[dict]}.")
     check_settings(where, table, VARIANT)
-    settings = {**table, "overrides": flat(table.get("overrides", {}))}
+    settings = {**table, "overrides": dict_to_dot(table.get("overrides", {}))}
     if settings.get("on", SOURCE) not in {SOURCE, ALL}:
         raise RecipeError(f'{where}: on = "{settings["on"]}" is neither "{SOURCE}" nor "{ALL}".')
     if settings.get("starts_from_source"):
@@ -264,14 +266,6 @@ def _self_training(where: str, table: Table, content: Table) -> SelfTraining:
     others = [language for language in content["languages"] if language != content["source"]]
     threshold = Threshold(float(table["entities"]), float(table["outside"]))
     return SelfTraining(tuple(table.get("languages", others)), table["sentences"], threshold)
-
-
-def flat(table: Mapping[str, Any], prefix: str = "") -> Table:
-    """Settings by their place, however they are written: with dots in quotes, or as tables."""
-    places: Table = {}
-    for key, value in table.items():
-        places |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return places
 
 
 def _check(path: Path, experiment: Experiment) -> None:
