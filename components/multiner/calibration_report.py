@@ -10,7 +10,7 @@ from .calibration import BINS, calibration_error, reliability
 from .decoding import confidences
 from .docbins import read_docs, without_annotation
 from .errors import UserError
-from .pictures import BLUE, FAINT, ORANGE, SETTINGS, check_matplotlib, write_png
+from .pictures import BLUE, FAINT, ORANGE, drawing, write_png
 from .pipe import Multiner
 from .pipelines import load_pipeline
 
@@ -66,11 +66,9 @@ def draw_reliability(reports: Sequence[dict[str, Any]], path: Path) -> None:
     path (Path): The PNG file.
     RAISES: PicturesNeedMatplotlib.
     """
-    check_matplotlib()
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
+    with drawing():
+        from matplotlib.figure import Figure
 
-    with rc_context(SETTINGS):
         figure = Figure(figsize=(4.4 * len(reports), 4.6), layout="constrained")
         for axes, report in zip(figure.subplots(1, len(reports), squeeze=False)[0], reports, strict=True):
             _draw_one(axes, report)

@@ -14,7 +14,7 @@ from spacy.language import Language
 from spacy.util import minibatch
 
 from .compacting import compact
-from .pictures import BLUE, FAINT, INK, SETTINGS, check_matplotlib, write_png
+from .pictures import BLUE, FAINT, INK, drawing, write_png
 
 MEGABYTE = 1 << 20
 
@@ -85,13 +85,11 @@ def draw_memory(report: dict[str, Any], path: Path) -> None:
     path (Path): The PNG file.
     RAISES: PicturesNeedMatplotlib.
     """
-    check_matplotlib()
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
     sizes: Sequence[tuple[int, float]] = report["sizes"]
     texts, megabytes = zip(*sizes, strict=True)
-    with rc_context(SETTINGS):
+    with drawing():
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(7, 3.6), layout="constrained")
         axes = figure.subplots()
         axes.axvspan(0, report["texts"] / 10_000, color=FAINT, linewidth=0, zorder=0)

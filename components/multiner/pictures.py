@@ -3,6 +3,8 @@
 Colours are Okabe and Ito's, which colour-blind people can tell apart.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +36,19 @@ def check_matplotlib() -> None:
         raise PicturesNeedMatplotlib(
             'Pictures need matplotlib; install it with: pip install -c constraints.txt -e ".[report]"'
         ) from error
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """A context in which figures look as all pictures do.
+
+    RAISES: PicturesNeedMatplotlib.
+    """
+    check_matplotlib()
+    from matplotlib import rc_context
+
+    with rc_context(SETTINGS):
+        yield
 
 
 def write_png(figure: "Figure", path: Path) -> None:

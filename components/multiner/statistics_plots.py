@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from .pictures import BLUE, FAINT, GREEN, INK, ORANGE, SETTINGS, check_matplotlib, png
+from .pictures import BLUE, FAINT, GREEN, INK, ORANGE, drawing, png
 from .statistics import LENGTHS, Report
 
 if TYPE_CHECKING:
@@ -29,10 +29,7 @@ def draw(report: Report) -> dict[str, bytes]:
     RETURNS: PNG files by their names without the ending.
     RAISES: PicturesNeedMatplotlib.
     """
-    check_matplotlib()
-    from matplotlib import rc_context
-
-    with rc_context(SETTINGS):
+    with drawing():
         figures = {}
         if report["labels"]:
             figures = {"entity-types": _entity_types(report), "entity-lengths": _entity_lengths(report)}

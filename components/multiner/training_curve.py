@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .pictures import BLUE, FAINT, ORANGE, SETTINGS, check_matplotlib, write_png
+from .pictures import BLUE, FAINT, ORANGE, drawing, write_png
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,13 +19,10 @@ def draw_curve(log: Path, picture: Path) -> None:
     picture (Path): Where the PNG goes.
     RAISES: PicturesNeedMatplotlib.
     """
-    check_matplotlib()
-    from matplotlib import rc_context
-
     rows = [json.loads(line) for line in log.read_text(encoding="utf8").splitlines()]
     if not rows:
         return
-    with rc_context(SETTINGS):
+    with drawing():
         write_png(_figure(rows), picture)
 
 

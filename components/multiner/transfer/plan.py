@@ -22,7 +22,7 @@ from ..docbins import SIZE_LIMITS
 from ..encoder import check_encoder_folder
 from ..recipes import RecipeError
 from .material import FIXED_SEED, Material
-from .recipe import ALL, EACH, SOURCE, Experiment, SelfTraining, Variant
+from .recipe import ALL, COMPONENT, EACH, SOURCE, Experiment, SelfTraining, Variant
 
 # The modules that weights and predictions depend on; the project's command `train` depends on the same and some more.
 CODE = (
@@ -41,7 +41,6 @@ CODE = (
     *("shared", "tags", "tokenizer", "training", "windows"),
 )
 SIZES = ("hundreds", "thousands", "hundred_thousands")
-COMPONENT = "ner"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..pictures import BLUE, FAINT, GREEN, INK, ORANGE, SETTINGS, check_matplotlib, png
+from ..pictures import BLUE, FAINT, GREEN, INK, ORANGE, drawing, png
 from .tables import crossing_in_words
 
 if TYPE_CHECKING:
@@ -23,10 +23,7 @@ def draw_outcome(report: Report) -> dict[str, bytes]:
     RETURNS: PNG files by their names without the ending.
     RAISES: PicturesNeedMatplotlib.
     """
-    check_matplotlib()
-    from matplotlib import rc_context
-
-    with rc_context(SETTINGS):
+    with drawing():
         figures = {"drop": _drop(report["explained"])}
         if report["scores"]["few_labels"]:
             figures["few-labels"] = _few_labels(report["scores"]["few_labels"])

@@ -13,7 +13,7 @@ from ..self_training import Threshold
 
 LANGUAGE = "{language}"
 SOURCE, EACH, ALL = "source", "each", "all"
-COMPONENT = "components.ner."
+COMPONENT = "ner"  # as the configs call it
 SEEDS = (0,)
 Table = dict[str, Any]
 
@@ -234,10 +234,11 @@ def _few_labels(path: Path, content: Table) -> FewLabels:
 
 
 def _check_continued(where: str, settings: Table) -> None:
-    if any(key.startswith(COMPONENT) for key in settings):
+    place = f"components.{COMPONENT}."
+    if any(key.startswith(place) for key in settings):
         raise RecipeError(
             f"{where}: a component that goes on from the source's model is built as that one was. Take the settings "
-            f"{COMPONENT}* out."
+            f"{place}* out."
         )
 
 
