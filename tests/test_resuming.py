@@ -251,11 +251,26 @@ def test_the_same_content_elsewhere_is_the_same(overrides, undisturbed, killed, 
     assert_same_weights(tmp_path / "out", undisturbed)
 
 
-def test_what_a_checkpoint_cannot_hold_is_said_and_not_resumed(overrides, tmp_path):
-    other = {"training.optimizer": {"@optimizers": "Adam.v1", "learn_rate": 1e-3}, "system.epochs": 1}
-    config = {key: value for key, value in overrides.items() if not key.startswith("training.optimizer.")} | other
+@pytest.mark.parametrize(
+    ("replaced", "settings", "reason"),
+    [
+        (
+            "training.optimizer",
+            {"training.optimizer": {"@optimizers": "Adam.v1", "learn_rate": 1e-3}},
+            "the optimizer is not multiner.AdamW.v1",
+        ),
+        (
+            "components.ner.model.stored_as",
+            {"components.ner.model.stored_as": "bfloat16"},
+            "the component 'ner' stores its weights as bfloat16, which rounds them",
+        ),
+    ],
+)
+def test_what_a_checkpoint_cannot_hold_is_said_and_not_resumed(overrides, tmp_path, replaced, settings, reason):
+    config = {key: value for key, value in overrides.items() if not key.startswith(replaced)}
+    config |= {**settings, "system.epochs": 1}
     printed = run(tmp_path, config)
-    assert "No checkpoints are written, because the optimizer is not multiner.AdamW.v1." in printed
+    assert f"No checkpoints are written, because {reason}." in printed
     assert not (tmp_path / "checkpoint").exists()
-    with pytest.raises(CheckpointError, match=r"cannot go on from a checkpoint: the optimizer is not multiner\.AdamW"):
+    with pytest.raises(CheckpointError, match=re.escape(f"cannot go on from a checkpoint: {reason}")):
         run(tmp_path, config, resume=True)

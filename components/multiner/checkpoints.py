@@ -72,6 +72,9 @@ def why_not(nlp: Language, optimizer: Optimizer) -> str | None:
             continue
         if not isinstance(component, Multiner) or isinstance(component.shim, SharedShim):
             return f"the component '{name}' is not one that has an encoder of its own"
+        storage = component.shim.cfg.get("stored_as", "float32")
+        if storage != "float32":
+            return f"the component '{name}' stores its weights as {storage}, which rounds them"
     return None
 
 
