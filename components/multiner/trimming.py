@@ -5,18 +5,23 @@ never looks at. Without them it is a fraction of the size, and tags the words th
 """
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from spacy.language import Language
 
 from .docbins import gold_words_corpus
 from .errors import UserError
+from .files import swapped_folder
+from .loading_speed import measure_loading
 from .model import TaggerShim
 from .pipe import Multiner
+from .pipelines import load_pipeline
 from .storage import Storage
+from .tables import Table, percent
 
 PREFIXES = ("▁", "##", "Ġ")  # how vocabularies write that a word begins, or goes on
 
@@ -35,6 +40,63 @@ class Trimmed(NamedTuple):
     pieces_before: int
     pieces: int
     words: int
+
+
+def make_smaller(
+    model: str,
+    output: Path,
+    texts: Iterable[str],
+    languages: Sequence[str],
+    words: int,
+    storage: Storage,
+    check: Sequence[Path],
+) -> dict[str, Any]:
+    """Write a trimmed copy of a pipeline, and measure both.
+
+    model (str): A folder, or the name of an installed package.
+    output (Path): Folder for the copy; what stands there is replaced when all is written.
+    texts (Iterable[str]): Texts whose words are covered.
+    languages (Sequence[str]): Languages whose most frequent words are covered too.
+    words (int): How many of each language.
+    check (Sequence[Path]): `.spacy` files to score both on.
+    RETURNS: JSON-ready: what `Trimmed` says, "stored_as", "before" and "after" as `measure_loading` gives them, and
+        "strict_f1" for each corpus before and after.
+    RAISES: FileNotFoundError; ModelFilesError; NothingToTrim; TokenizerCannotBeTrimmed; WordListsMissing.
+    """
+    nlp = load_pipeline(model)
+    before = [strict_f1(nlp, corpus) for corpus in check]
+    frequent = chain.from_iterable(words_of_language(language, words) for language in languages)
+    trimmed = trim(nlp, words_of_texts(nlp, chain(texts, frequent)), storage)
+    with swapped_folder(output) as unfinished:
+        nlp.to_disk(unfinished)
+    smaller = load_pipeline(str(output))
+    after = [strict_f1(smaller, corpus) for corpus in check]
+    loading = [measure_loading(each) for each in (model, str(output))]
+    scores = [
+        {"corpus": str(corpus), "before": old, "after": new}
+        for corpus, old, new in zip(check, before, after, strict=True)
+    ]
+    about = {"model": model, **trimmed._asdict(), "stored_as": storage}
+    return {**about, "before": loading[0], "after": loading[1], "strict_f1": scores}
+
+
+def trimming_table(report: dict[str, Any]) -> Table:
+    """What `make_smaller` measured, as a table."""
+    rows: list[tuple[str, ...]] = [("Pieces", f"{report['pieces_before']:,}", f"{report['pieces']:,}")]
+    for title, key in (
+        ("Size, MB", "size_mb"),
+        ("Loading, s", "load_seconds"),
+        ("Memory when loaded, MB", "memory_mb"),
+    ):
+        rows.append((title, *(f"{report[side][key]:,}" for side in ("before", "after"))))
+    for row in report["strict_f1"]:
+        rows.append((f"Strict F1, {row['corpus']}", percent(row["before"]), percent(row["after"])))
+    return Table(
+        f"Trimmed for {report['words']:,} words",
+        "Loading is from the start of the first import on, in a process of its own.",
+        ("", "before", "after"),
+        rows,
+    )
 
 
 def trim(nlp: Language, words: Iterable[str], storage: Storage) -> Trimmed:
