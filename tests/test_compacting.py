@@ -1,9 +1,13 @@
-"""A vocabulary whose tables were made anew is the one that it was."""
+"""A vocabulary whose tables were made anew is the one that it was, and free memory is the system's."""
 
+import platform
+
+import pytest
 import spacy
 from spacy.tokens import Doc
 
-from multiner.compacting import compact
+from multiner.compacting import compact, return_freed_memory
+from multiner.memory_use import MEGABYTE, resident_bytes
 
 
 def test_words_and_documents_stay_as_they_are(trained):
@@ -49,3 +53,14 @@ def test_the_places_of_forgotten_words_are_gone():
         # The table counts places of deleted words too.
         sizes.append(len(nlp.vocab.strings._map))
     assert sizes[0] == sizes[1] == sizes[2] < 1000
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to return memory")
+def test_memory_between_what_is_still_alive_is_given_back():
+    blocks = [bytes(4096) for _ in range(50_000)]
+    alive = blocks[::100]
+    del blocks
+    before = resident_bytes()
+    return_freed_memory()
+    assert resident_bytes() < before - 50 * MEGABYTE
+    assert len(alive) == 500

@@ -8,7 +8,7 @@ import torch
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from .compacting import compact
+from .compacting import compact, return_freed_memory
 from .devices import prepare_device
 from .errors import UserError
 from .inputs import Record, Reject
@@ -114,6 +114,7 @@ class Annotator:
         with self.nlp.memory_zone():
             content = FORMATS[self.settings.format][1](documents(), self.shape)
         compact(self.nlp.vocab)
+        return_freed_memory()
         return Result(job.number, content, len(records), **counts, rejects=rejects)
 
     def _unfit(self, record: Record) -> str | None:
