@@ -117,7 +117,7 @@ def test_a_sentence_end_written_in_a_text_hides_nothing_from_the_encoder(trained
     """With the tokenizer alone `</s>` would have the id that ends a sentence."""
     shim = trained.get_pipe("ner").shim
     batches = list(shim._batches([trained.make_doc("<s> Ada </s> <pad> Lovelace")]))
-    ids = batches[0].ids[0].tolist()
+    ids = batches[0].ids.tolist()
     assert [ids.count(special) for special in (0, 1, 2)] == [1, 0, 1]
 
 

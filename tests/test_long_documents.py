@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc
 
 from multiner import model as model_module
-from multiner.network import WordTagger
+from multiner.model import TaggerShim
 from multiner.windows import plan_windows
 
 from .conftest import SENTENCES
@@ -102,7 +102,7 @@ def test_a_plan_made_in_parts_is_the_plan_of_the_whole(counts, part):
 
 def test_memory_grows_with_a_documents_scores_and_nothing_else(trained, monkeypatch):
     """The document itself takes some 125 bytes a word; its scores, which are the result, 4 a tag."""
-    monkeypatch.setattr(WordTagger, "forward", lambda self, ids, mask, firsts: torch.zeros(len(firsts), 7))
+    monkeypatch.setattr(TaggerShim, "_make_scorer", lambda *_: lambda batch: torch.zeros(len(batch.firsts), 7))
     pipe = trained.get_pipe("ner")
     pipe.model.predict([Doc(trained.vocab, words=many_words(1000))])  # remembers how words are cut
     peaks = []
@@ -150,13 +150,19 @@ def test_many_huge_words_leave_every_other_word_scored(trained):
 def test_capacity_is_never_exceeded(trained, monkeypatch):
     """What reaches the encoder is at most what it can read, special pieces included."""
     longest = []
-    forward = WordTagger.forward
+    make = TaggerShim._make_scorer
 
-    def watched(self, ids, mask, firsts):
-        longest.append(ids.shape[1])
-        return forward(self, ids, mask, firsts)
+    def watched(self, network):
+        score = make(self, network)
 
-    monkeypatch.setattr(WordTagger, "forward", watched)
+        def watch(batch):
+            longest.extend(batch.lengths)
+            return score(batch)
+
+        return watch
+
+    monkeypatch.setattr(TaggerShim, "_make_scorer", watched)
+    trained.get_pipe("ner").shim.to_device("cpu", 0)  # forgets how it scored before
     trained.get_pipe("ner").model.predict([Doc(trained.vocab, words=many_words(3000))])
     assert max(longest) <= 40
     assert max(longest) >= 38

@@ -18,19 +18,21 @@ from spacy.tokens import Doc
 from thinc.api import Model, Optimizer, get_torch_default_device, torch2xp, xp2torch
 from thinc.shims import Shim
 from thinc.types import FloatsXd
+from tokenizers import Tokenizer
 
 from . import distributed, ranks
-from .encoder import Encoder, EncoderNotUsable, keep_pieces, restore_encoder
+from .encoder import Encoder, EncoderNotUsable, Reading, keep_pieces, restore_encoder
 from .errors import UserError
 from .files import give_usual_rights
 from .gradients import Gradients, join, put_back, set_aside
 from .manifest import REMEDY, ModelFilesError
 from .network import WordTagger
 from .optimizer import AdamW, NamedAdamW, step_adamw
+from .packed import pack_encoder
 from .pieces import PieceCutter, Pieces
-from .precision import Precision, arithmetic, number_format
+from .precision import Precision, arithmetic, floating_format, number_format
 from .storage import STORAGES, Storage, pack, unpack
-from .windows import Window, batches_by_pieces, plan_windows
+from .windows import Window, batches_by_pieces, places_in_rows, plan_windows
 
 Scores = NDArray[np.float32]
 Backprop = Callable[[Sequence[Scores]], list[Doc]]
@@ -91,14 +93,15 @@ def Classifier(
     frozen_layers: int = 0,
     remembered_pieces: int = 500_000,
     stored_as: Storage = "float32",
+    float_layers: Sequence[int] = (),
 ) -> Model[list[Doc], list[Scores]]:
     """Build the model that owns its encoder: from documents to one row of tag scores for each word.
 
     window (int): The most pieces that the encoder reads at once; less if it cannot read so many.
     overlap (int): How many pieces two windows of a long document share.
     batch_pieces (int): The most pieces of a batch in inference, filling included.
-    precision (str): "auto", "float32", "bfloat16" or "float16", see `multiner.precision`. Weights, gradients and the
-        optimizer's moments are float32 with all of them.
+    precision (str): "auto", "float32", "bfloat16", "float16" or "int8", see `multiner.precision`. Weights, gradients
+        and the optimizer's moments are float32 with all of them.
     gradient_checkpointing (bool): Whether training computes the encoder's layers once more on the way back instead of
         keeping what they gave (Chen et al. 2016): the same gradients with less memory, more slowly.
     frozen_layers (int): How many of the lowest layers keep their pretrained weights in training, and the embeddings
@@ -107,6 +110,7 @@ def Classifier(
         memory on a CPU, each of four bytes times the encoder's width, so that these layers run once.
     stored_as (str): "float32", "bfloat16" or "int8": how the encoder's matrices are written to disk, see
         `multiner.storage`. The last two are for pipelines whose training is over.
+    float_layers (Sequence[int]): Layers, counted from the lowest, that compute in float32 where the others do in int8.
     RETURNS: A model without weights; `model.shims[0].start` gives it an encoder, loading gives it saved ones.
     """
     if not 0 <= 2 * overlap < window:
@@ -124,6 +128,7 @@ def Classifier(
         "frozen_layers": frozen_layers,
         "remembered_pieces": remembered_pieces,
         "stored_as": stored_as,
+        "float_layers": list(float_layers),
     }
     return Model("multiner_classifier", forward, shims=[TaggerShim(settings)])
 
@@ -137,12 +142,29 @@ def forward(
 
 
 class _Batch(NamedTuple):
-    """What goes through the network at once, and the rows of words (or pieces) of all documents that it scores."""
+    """What goes through the network at once, and the rows of words (or pieces) of all documents that it scores.
+
+    ids: Array (pieces,), the pieces of all windows, one window behind the other.
+    lengths: How many pieces each window has.
+    firsts: Array (words,), which of the pieces are scored.
+    rows: Array (words,), where their scores go.
+    """
+
+    ids: NDArray[np.int64]
+    lengths: list[int]
+    firsts: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+
+class _Filled(NamedTuple):
+    """A batch as Hugging Face encoders take it, see `WordTagger.forward`."""
 
     ids: torch.Tensor
     mask: torch.Tensor
     firsts: torch.Tensor
-    rows: NDArray[np.int64]
+
+
+Scorer = Callable[[_Batch], torch.Tensor]
 
 
 class TaggerShim(Shim):
@@ -158,6 +180,7 @@ class TaggerShim(Shim):
         super().__init__(None, config)
         self.description: dict[str, str] = {}
         self.words = 0  # over which the gradients that wait for a step are the mean
+        self._scorer: Scorer | None = None  # for prediction with the weights as they are
 
     @property
     def network(self) -> WordTagger:
@@ -199,6 +222,7 @@ class TaggerShim(Shim):
         self._cutter = PieceCutter(encoder.tokenizer, encoder.reading.unknown, max(self._capacity // LONGEST_WORD, 1))
         self._model = network
         self._optimizer = None
+        self._scorer = None
 
     def __call__(self, docs: Sequence[Doc], is_train: bool) -> tuple[list[Scores] | list[PieceScores], Backprop]:
         """Scores of each document's words, array (words, tags) each, and a function that takes their gradients.
@@ -217,11 +241,43 @@ class TaggerShim(Shim):
 
     def _predict(self, network: WordTagger, docs: Sequence[Doc]) -> list[Scores]:
         scores = np.zeros((sum(map(len, docs)), network.head.out_features), np.float32)
-        batches = self._batches(docs)
-        with torch.inference_mode(), arithmetic(number_format(self.cfg["precision"], self.device), self.device):
-            for batch in batches:
-                scores[batch.rows] = network(batch.ids, batch.mask, batch.firsts).cpu().numpy()
+        with torch.inference_mode():
+            # Two threads may make one each, which are alike.
+            score = self._scorer = self._scorer or self._make_scorer(network)
+            for batch in self._batches(docs):
+                scores[batch.rows] = score(batch).cpu().numpy()
         return _split(scores, docs)
+
+    def _make_scorer(self, network: WordTagger) -> Scorer:
+        """What scores the words of batches fastest on this machine."""
+        number_type = number_format(self.cfg["precision"], self.device)
+        packed = None
+        if self.device.type == "cpu":
+            packed = pack_encoder(network.encoder, number_type, self.cfg.get("float_layers", ()))
+        if packed is None:
+            number_type = floating_format(self.cfg["precision"], self.device)
+
+            def score_filled(batch: _Batch) -> torch.Tensor:
+                with arithmetic(number_type, self.device):
+                    scores: torch.Tensor = network(*self._fill_up(batch))
+                    return scores
+
+            return score_filled
+
+        def score_packed(batch: _Batch) -> torch.Tensor:
+            return network.score(packed(torch.from_numpy(batch.ids), batch.lengths, torch.from_numpy(batch.firsts)))
+
+        return score_packed
+
+    def compute_in(self, precision: Precision, float_layers: Sequence[int] = ()) -> None:
+        """Predict in this number format from now on; see `Classifier`."""
+        self.cfg["precision"], self.cfg["float_layers"] = precision, list(float_layers)
+        self._scorer = None
+
+    def _start_learning(self, network: WordTagger) -> None:
+        """Be in training mode; what was prepared for prediction will not have the weights as they become."""
+        network.train()
+        self._scorer = None
 
     def _train(self, network: WordTagger, docs: Sequence[Doc]) -> tuple[list[Scores] | list[PieceScores], Backprop]:
         if self.cfg["precision"] == "float16":
@@ -230,15 +286,16 @@ class TaggerShim(Shim):
                 'with "auto" or "bfloat16", whose numbers reach as far as those of float32, and load the trained '
                 'pipeline with config={"components.ner.model.precision": "float16"}.'
             )
-        network.train()
+        self._start_learning(network)
         # How many rows each word has to be scored in: one, or one for each piece.
         counts = self._cut(docs).counts if isinstance(docs, EveryPiece) else np.ones(sum(map(len, docs)), np.int64)
         piece_rows = np.cumsum(counts) - counts if isinstance(docs, EveryPiece) else None
         batches = list(self._batches(docs, piece_rows))
-        for batch in batches:
-            network.meet(batch.ids)
-        with arithmetic(number_format(self.cfg["precision"], self.device), self.device):
-            outputs = [network(batch.ids, batch.mask, batch.firsts) for batch in batches]
+        filled = [self._fill_up(batch) for batch in batches]
+        for each in filled:
+            network.meet(each.ids)
+        with arithmetic(floating_format(self.cfg["precision"], self.device), self.device):
+            outputs = [network(*each) for each in filled]
         scores = np.zeros((int(counts.sum()), network.head.out_features), np.float32)
         for batch, output in zip(batches, outputs, strict=True):
             scores[batch.rows] = output.detach().cpu().numpy()
@@ -259,8 +316,22 @@ class TaggerShim(Shim):
         RETURNS: None where another component cuts the text, and not word by word.
         """
         pieces = self._cut([doc])
-        texts = iter([self._cutter.tokenizer.id_to_token(piece) for piece in pieces.ids.tolist()])
+        texts = iter([self.tokenizer.id_to_token(piece) for piece in pieces.ids.tolist()])
         return [[next(texts) for _ in range(count)] for count in pieces.counts.tolist()]
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What cuts words into pieces."""
+        return self._cutter.tokenizer
+
+    @property
+    def reading(self) -> Reading:
+        """How text is put before the encoder."""
+        return self._reading
+
+    def count_pieces(self, docs: Sequence[Doc]) -> int:
+        """How many pieces the encoder reads of documents, special ones and those that two windows share included."""
+        return sum(len(batch.ids) for batch in self._batches(docs))
 
     def _cut(self, docs: Sequence[Doc]) -> Pieces:
         return self._cutter([orth for doc in docs for orth in doc.to_array(ORTH).tolist()], _text_lookup(docs))
@@ -326,31 +397,37 @@ class TaggerShim(Shim):
         budget = int(self.cfg["batch_pieces"])
         before, special = len(reading.prefix), len(reading.prefix) + len(reading.suffix)
         for members in batches_by_pieces([length + special for length in lengths], budget):
-            longest = max(lengths[member] for member in members) + special
-            ids = np.full((len(members), longest), reading.pad, np.int64)
-            mask = np.zeros((len(members), longest), np.int64)
+            total = sum(lengths[member] for member in members) + special * len(members)
+            ids = np.empty(total, np.int64)
             firsts, rows = [], []
-            for row, member in enumerate(members):
+            begin = 0
+            for member in members:
                 window, length = windows[member], lengths[member]
-                first_piece = starts[window.start]
+                first_piece, end = starts[window.start], begin + before + length
                 kept = window.keep_start + np.flatnonzero(pieces.counts[window.keep_start : window.keep_end])
-                ids[row, :before] = reading.prefix
-                ids[row, before : before + length] = pieces.ids[first_piece : first_piece + length]
-                ids[row, before + length : length + special] = reading.suffix
-                mask[row, : length + special] = 1
+                ids[begin : begin + before] = reading.prefix
+                ids[begin + before : end] = pieces.ids[first_piece : first_piece + length]
+                ids[end : begin + length + special] = reading.suffix
                 if piece_rows is None:
                     scored, own_rows = starts[kept], first + kept
                 else:
                     scored = np.arange(starts[kept[0]], ends[kept[-1]])
                     own_rows = piece_rows[first + kept[0]] + scored - scored[0]
-                firsts.append(scored - first_piece + before + row * longest)
+                firsts.append(scored - first_piece + before + begin)
                 rows.append(own_rows)
-            yield _Batch(
-                torch.from_numpy(ids).to(self.device),
-                torch.from_numpy(mask).to(self.device),
-                torch.from_numpy(np.concatenate(firsts)).to(self.device),
-                np.concatenate(rows),
-            )
+                begin += length + special
+            every_length = [lengths[member] + special for member in members]
+            yield _Batch(ids, every_length, np.concatenate(firsts), np.concatenate(rows))
+
+    def _fill_up(self, batch: _Batch) -> _Filled:
+        """A batch with its windows as rows that are filled up to the longest."""
+        shape = (len(batch.lengths), max(batch.lengths))
+        places = places_in_rows(batch.lengths)
+        ids = np.full(shape, self._reading.pad, np.int64)
+        mask = np.zeros(shape, np.int64)
+        ids.flat[places] = batch.ids
+        mask.flat[places] = 1
+        return _Filled(*(torch.from_numpy(array).to(self.device) for array in (ids, mask, places[batch.firsts])))
 
     def set_gradients_aside(self) -> Gradients:
         """Make room for the gradients of one more part of a batch; `join_gradients` or `drop_gradients` follows."""
@@ -380,7 +457,7 @@ class TaggerShim(Shim):
             return
         # Something may have been predicted since the gradients were made, and the full embedding table takes over
         # the rows that move now only when it leaves training.
-        self.network.train()
+        self._start_learning(self.network)
         if isinstance(optimizer, AdamW):
             self._optimizer = step_adamw(optimizer, self._optimizer, parameters)
         else:
@@ -403,7 +480,7 @@ class TaggerShim(Shim):
         met (array (rows met,)): The rows of the embedding that were trained, in their order.
         moments: What `moments` gave.
         """
-        self.network.train()
+        self._start_learning(self.network)
         if len(met):
             self.network.embedding.meet_in_order(met.to(self.device))
         if moments:
@@ -412,7 +489,7 @@ class TaggerShim(Shim):
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and other processes get: momentum stays with the one that is trained, a GPU with its process."""
-        state = {**self.__dict__, "_optimizer": None}
+        state = {**self.__dict__, "_optimizer": None, "_scorer": None}
         if self.is_ready and get_spawning_popen() is not None and self.device.type != "cpu":
             state["_model"] = _LeftOnGpu()
         return state
@@ -424,6 +501,7 @@ class TaggerShim(Shim):
 
     def to_device(self, device_type: str, device_id: int) -> None:
         """Move the network to "cpu" or "cuda"."""
+        self._scorer = None
         if self._model is not None:
             self._model.to(torch.device(device_type, device_id) if device_type == "cuda" else torch.device(device_type))
 
@@ -440,11 +518,11 @@ class TaggerShim(Shim):
 
     def vocabulary(self) -> dict[str, int]:
         """All pieces that the tokenizer knows, with their ids."""
-        return dict(self._cutter.tokenizer.get_vocab())
+        return dict(self.tokenizer.get_vocab())
 
     def pieces_of(self, words: Sequence[str]) -> set[int]:
         """The pieces that any of these words is made of."""
-        cutter = PieceCutter(self._cutter.tokenizer, self._reading.unknown, sys.maxsize)
+        cutter = PieceCutter(self.tokenizer, self._reading.unknown, sys.maxsize)
         return set(cutter(range(len(words)), words.__getitem__).ids.tolist())
 
     def keep_pieces(self, pieces: Collection[int]) -> int:

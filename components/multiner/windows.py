@@ -78,3 +78,15 @@ def batches_by_pieces(lengths: Sequence[int], budget: int) -> list[list[int]]:
         else:
             batches.append([index])
     return batches
+
+
+def places_in_rows(lengths: Sequence[int]) -> NDArray[np.int64]:
+    """Where pieces come to stand when sequences that follow each other become rows, filled up to the longest.
+
+    lengths (Sequence[int]): Pieces of each sequence; there is at least one.
+    RETURNS (pieces,): The place of each, counted through the rows one after the other.
+    """
+    counts = np.asarray(lengths, np.int64)
+    begins = np.cumsum(counts) - counts
+    rows = np.arange(len(counts)) * counts.max()
+    return np.asarray(np.arange(counts.sum()) + np.repeat(rows - begins, counts))

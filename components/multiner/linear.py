@@ -1,0 +1,51 @@
+"""Linear layers for prediction, in the number formats that processors multiply fast."""
+
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional
+
+Linear = Callable[[torch.Tensor], torch.Tensor]
+GREATEST = 127
+SMALLEST = 1e-30  # of a scale; what a number is divided by must not make it infinite
+
+
+class FloatLinear:
+    """A linear layer in float32 or bfloat16.
+
+    weight (out, in), bias (out,): Of any floating format; kept in that of `number_type`.
+    """
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor, number_type: torch.dtype) -> None:
+        self._weight = weight.to(number_type)
+        self._bias = bias.to(number_type)
+
+    def __call__(self, vectors: torch.Tensor) -> torch.Tensor:
+        """From (rows, in) to (rows, out), in the layer's format as the vectors have to be."""
+        return functional.linear(vectors, self._weight, self._bias)
+
+
+class Int8Linear:
+    """A linear layer that multiplies in int8.
+
+    The weights of each output, and each row of what comes in, have a scale of their own: the greatest of them
+    becomes 127. So what a row becomes does not depend on which others are there (as with a scale for all, which
+    dynamic quantisation usually has), and outliers of one row take no precision from another.
+
+    weight (out, in), bias (out,): Float32.
+    """
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
+        scale = weight.abs().amax(1).clamp_min_(SMALLEST).div_(GREATEST)
+        self._weight = (weight / scale[:, None]).round_().to(torch.int8).t()
+        self._scale = scale
+        self._bias = bias.clone()
+
+    def __call__(self, vectors: torch.Tensor) -> torch.Tensor:
+        """From (rows, in) to (rows, out), float32 both."""
+        # Few plain operations, each over rows that are in the cache: where vectors are small they would take as
+        # long as the product. `aminmax` or a norm in their place are many times slower.
+        greatest = vectors.abs().amax(1, keepdim=True).clamp_min_(SMALLEST)
+        whole = torch.mul(vectors, GREATEST / greatest).round_().to(torch.int8)
+        given = torch._int_mm(whole, self._weight).float().mul_(greatest.div_(GREATEST))
+        return torch.addcmul(self._bias, given, self._scale, out=given)

@@ -1,0 +1,161 @@
+"""Encoders of the BERT kind for prediction on a CPU: windows of all lengths, and nothing computed for filling.
+
+The pieces of all windows stand one behind the other, so that linear layers, norms and activations run over pieces
+alone; only attention, which is a small part, is filled up to the longest window. The products for queries, keys
+and values are one, and the last layer is computed for first pieces of words alone, which are all that is scored.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from .encoder import POSITIONS_AFTER_PAD
+from .linear import FloatLinear, Int8Linear, Linear
+from .windows import places_in_rows
+
+# They have the same layers under the same names; in them RoBERTa and its kin differ in where positions begin.
+TYPES = {"bert", "camembert", "electra", "roberta", "xlm-roberta"}
+
+Norm = Callable[[torch.Tensor], torch.Tensor]
+
+
+class _Layer(NamedTuple):
+    """The parts of one layer, in the order in which they are computed."""
+
+    queries_keys_values: Linear
+    attended: Linear
+    first_norm: Norm
+    inner: Linear
+    activation: Callable[[torch.Tensor], torch.Tensor]
+    outer: Linear
+    second_norm: Norm
+
+
+def pack_encoder(
+    module: nn.Module, number_type: torch.dtype, float_layers: Collection[int] = ()
+) -> "PackedEncoder | None":
+    """An encoder as it is fastest on a CPU, or None if it is of a kind that is built in another way.
+
+    module (nn.Module): A Hugging Face encoder. What is packed has copies of some weights, so it is of no use any more
+        when they have changed.
+    number_type (torch.dtype): float32, bfloat16, or int8 for linear layers in int8 and the rest in float32.
+    float_layers (Collection[int]): Layers, counted from the lowest, whose products are float32 and not int8.
+    """
+    config: Any = module.config
+    is_alike = (
+        config.model_type in TYPES
+        and getattr(config, "position_embedding_type", "absolute") == "absolute"
+        and not getattr(config, "is_decoder", False)
+    )
+    return PackedEncoder(module, number_type, float_layers) if is_alike else None
+
+
+class PackedEncoder:
+    """From pieces of windows to vectors of those of them that are wanted; see `pack_encoder`."""
+
+    def __init__(self, module: Any, number_type: torch.dtype, float_layers: Collection[int]) -> None:
+        config, embeddings = module.config, module.embeddings
+        self._number_type = torch.float32 if number_type is torch.int8 else number_type
+        self._heads: int = config.num_attention_heads
+        self._pieces: torch.Tensor = embeddings.word_embeddings.weight.detach()
+        positions = embeddings.position_embeddings.weight.detach() + embeddings.token_type_embeddings.weight.detach()[0]
+        begin = embeddings.padding_idx + 1 if config.model_type in POSITIONS_AFTER_PAD else 0
+        self._positions: torch.Tensor = positions[begin:]
+        self._norm = self._make_norm(embeddings.LayerNorm)
+        # ELECTRA's small ones have narrower embeddings than layers.
+        widening = getattr(module, "embeddings_project", None)
+        self._widen: Linear | None = None
+        if widening is not None:
+            self._widen = FloatLinear(widening.weight.detach(), widening.bias.detach(), self._number_type)
+        self._layers = [
+            self._make_layer(layer, self._number_type if number in float_layers else number_type)
+            for number, layer in enumerate(module.encoder.layer)
+        ]
+
+    def _make_layer(self, layer: Any, number_type: torch.dtype) -> _Layer:
+        def linear(*modules: nn.Linear) -> Linear:
+            weight = torch.cat([module.weight.detach() for module in modules])
+            bias = torch.cat([module.bias.detach() for module in modules])
+            return Int8Linear(weight, bias) if number_type is torch.int8 else FloatLinear(weight, bias, number_type)
+
+        attention = layer.attention.self
+        return _Layer(
+            linear(attention.query, attention.key, attention.value),
+            linear(layer.attention.output.dense),
+            self._make_norm(layer.attention.output.LayerNorm),
+            linear(layer.intermediate.dense),
+            layer.intermediate.intermediate_act_fn,
+            linear(layer.output.dense),
+            self._make_norm(layer.output.LayerNorm),
+        )
+
+    def _make_norm(self, module: nn.LayerNorm) -> Norm:
+        assert module.bias is not None
+        weight, bias = (tensor.detach().to(self._number_type) for tensor in (module.weight, module.bias))
+        shape, epsilon = module.normalized_shape, module.eps
+        return lambda vectors: functional.layer_norm(vectors, shape, weight, bias, epsilon)
+
+    def __call__(self, ids: torch.Tensor, lengths: Sequence[int], wanted: torch.Tensor) -> torch.Tensor:
+        """Read windows.
+
+        ids (pieces,): The pieces of all windows, special ones included, one window behind the other.
+        lengths (Sequence[int]): How many pieces each window has.
+        wanted (words,): The pieces whose vectors are wanted.
+        RETURNS (words, width): Float32.
+        """
+        places = torch.from_numpy(places_in_rows(lengths))
+        filling = _Filling(len(lengths), max(lengths), places)
+        vectors = functional.embedding(ids, self._pieces) + self._positions[places % filling.longest]
+        vectors = self._norm(vectors.to(self._number_type))
+        if self._widen is not None:
+            vectors = self._widen(vectors)
+        for layer in self._layers[:-1]:
+            attended = filling.attend(layer.queries_keys_values(vectors), self._heads)
+            vectors = _behind_attention(layer, attended, vectors)
+        last = self._layers[-1]
+        attended = filling.attend(last.queries_keys_values(vectors), self._heads)
+        return _behind_attention(last, attended[wanted], vectors[wanted]).float()
+
+
+def _behind_attention(layer: _Layer, attended: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """What a layer gives for pieces (rows, width), from what they attended to and from what came into the layer."""
+    vectors = layer.first_norm(layer.attended(attended).add_(vectors))
+    return layer.second_norm(layer.outer(layer.activation(layer.inner(vectors))).add_(vectors))
+
+
+class _Filling:
+    """Windows as rows that are filled up to the longest, for attention.
+
+    windows, longest (int): How many there are, and the pieces of the longest.
+    places (pieces,): The place of each piece in these rows.
+    """
+
+    def __init__(self, windows: int, longest: int, places: torch.Tensor) -> None:
+        self.windows = windows
+        self.longest = longest
+        self._places = places
+        self._is_full = windows * longest == len(places)
+        if not self._is_full:
+            pieces = torch.zeros(windows * longest, dtype=torch.bool)
+            pieces[places] = True
+            self._mask = pieces.view(windows, 1, 1, longest)
+
+    def attend(self, packed: torch.Tensor, heads: int) -> torch.Tensor:
+        """Attention within each window.
+
+        packed (pieces, 3 * width): Queries, keys and values of all pieces.
+        RETURNS (pieces, width)
+        """
+        width = packed.shape[1] // 3
+        rows = packed
+        if not self._is_full:
+            rows = packed.new_zeros(self.windows * self.longest, 3 * width).index_copy_(0, self._places, packed)
+        shape = (self.windows, self.longest, 3, heads, width // heads)
+        queries, keys, values = rows.view(shape).permute(2, 0, 3, 1, 4)
+        mask = None if self._is_full else self._mask
+        attended = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+        filled = attended.transpose(1, 2).reshape(-1, width)
+        return filled if self._is_full else filled.index_select(0, self._places)

@@ -1,0 +1,181 @@
+"""Prediction on a CPU computes what the encoder computes, without filling, and in int8 nearly so."""
+
+import copy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import spacy
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from spacy.tokens import Doc
+from torch.nn import functional
+
+from multiner.encoder import load_encoder
+from multiner.linear import FloatLinear, Int8Linear
+from multiner.packed import pack_encoder
+from multiner.precision import has_fast_bfloat16, has_fast_int8, number_format
+from multiner.windows import places_in_rows
+
+from .conftest import SENTENCES, learn_by_heart, make_examples
+from .families import FAMILIES, POSITIONS, save_encoder
+
+CPU = torch.device("cpu")
+PACKED = ["bert", "camembert", "electra", "roberta", "xlm-roberta"]
+LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=6)
+
+
+@pytest.fixture(scope="module", params=PACKED)
+def module(request, tmp_path_factory):
+    """An encoder whose layers do something: those that are new give nearly what they are given."""
+    torch.manual_seed(0)
+    module = load_encoder(save_encoder(request.param, tmp_path_factory.mktemp(request.param))).module.eval()
+    for parameter in module.parameters():
+        parameter.data.add_(0.2 * torch.randn_like(parameter))
+    return module
+
+
+def pieces_of(module, lengths):
+    """Ordinary pieces: the first five of these vocabularies are special."""
+    return torch.arange(sum(lengths)) % (len(module.get_input_embeddings().weight) - 5) + 5
+
+
+def read_alone(module, ids, lengths):
+    """What the encoder gives for each window by itself, behind each other."""
+    return torch.cat([module(input_ids=window[None]).last_hidden_state[0] for window in ids.split(lengths)])
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lengths=LENGTHS, data=st.data())
+def test_windows_of_all_lengths_have_the_vectors_that_the_encoder_gives_each_alone(module, lengths, data):
+    wanted = data.draw(st.lists(st.integers(0, sum(lengths) - 1), max_size=9).map(torch.tensor)).long()
+    ids = pieces_of(module, lengths)
+    with torch.inference_mode():
+        found = pack_encoder(module, torch.float32)(ids, lengths, wanted)
+        expected = read_alone(module, ids, lengths)[wanted]
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+def test_as_many_pieces_as_the_encoder_reads(module):
+    ids = pieces_of(module, [POSITIONS - 8])
+    everywhere = torch.arange(len(ids))
+    with torch.inference_mode():
+        found = pack_encoder(module, torch.float32)(ids, [len(ids)], everywhere)
+        np.testing.assert_allclose(found, read_alone(module, ids, [len(ids)]), atol=2e-5)
+
+
+@pytest.mark.parametrize(("number_type", "most"), [(torch.bfloat16, 0.05), (torch.int8, 0.05)])
+def test_fewer_bits_give_nearly_the_same_vectors(module, number_type, most):
+    lengths = [30, 21, 7]
+    ids = pieces_of(module, lengths)
+    everywhere = torch.arange(len(ids))
+    with torch.inference_mode():
+        exact = pack_encoder(module, torch.float32)(ids, lengths, everywhere)
+        found = pack_encoder(module, number_type)(ids, lengths, everywhere)
+    assert found.dtype == torch.float32
+    assert 0 < (found - exact).norm() / exact.norm() < most
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - set(PACKED)))
+def test_encoders_that_are_built_otherwise_are_left_to_transformers(family, tmp_path):
+    assert pack_encoder(load_encoder(save_encoder(family, tmp_path)).module, torch.float32) is None
+
+
+@given(lengths=LENGTHS)
+def test_pieces_come_to_stand_in_rows_in_their_order(lengths):
+    places = places_in_rows(lengths)
+    longest = max(lengths)
+    assert [(place // longest, place % longest) for place in places] == [
+        (row, column) for row, length in enumerate(lengths) for column in range(length)
+    ]
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 10_000), rows=st.integers(1, 40), spread=st.floats(-8, 8))
+def test_a_row_in_int8_does_not_depend_on_others_and_is_exact_to_half_a_step(seed, rows, spread):
+    generator = torch.Generator().manual_seed(seed)
+    weight, bias = torch.randn(24, 16, generator=generator), torch.randn(24, generator=generator)
+    vectors = torch.randn(rows, 16, generator=generator) * 10 ** (spread * torch.rand(rows, 1, generator=generator))
+    layer = Int8Linear(weight, bias)
+    together = layer(vectors)
+    torch.testing.assert_close(torch.cat([layer(row[None]) for row in vectors]), together, rtol=0, atol=0)
+    # Each factor is at most half a step beside what it was, a step being a 127th of the greatest.
+    exact, size = FloatLinear(weight, bias, torch.float32)(vectors), vectors.abs().amax(1, keepdim=True)
+    off = (vectors.abs().sum(1, keepdim=True) * weight.abs().amax(1) + size * weight.abs().sum(1)) / 254
+    off += 16 * size * weight.abs().amax(1) / 254**2
+    assert ((together - exact).abs() <= off * 1.01 + 1e-5 * exact.abs()).all()
+
+
+def test_rows_and_outputs_of_zeros_give_the_bias():
+    weight, bias = torch.zeros(3, 4), torch.tensor([1.0, -2.0, 0.5])
+    assert Int8Linear(weight, bias)(torch.randn(2, 4)).tolist() == [bias.tolist()] * 2
+    assert Int8Linear(torch.randn(3, 4), bias)(torch.zeros(1, 4)).tolist() == [bias.tolist()]
+
+
+def scores(nlp):
+    return nlp.get_pipe("ner").tag_scores([Doc(nlp.vocab, words=words) for words, _ in SENTENCES])
+
+
+def test_what_was_prepared_for_prediction_is_made_anew_when_weights_move(tiny_encoder):
+    torch.manual_seed(0)
+    nlp = spacy.blank("en")
+    pipe = nlp.add_pipe("multiner", name="ner")
+    examples = make_examples(nlp)
+    pipe.initialize(lambda: examples, nlp=nlp, encoder=tiny_encoder)
+    before = scores(nlp)
+    learn_by_heart(nlp, examples)
+    loaded = spacy.blank("en")
+    loaded.add_pipe("multiner", name="ner")
+    loaded.from_bytes(nlp.to_bytes())
+    for ours, theirs, earlier in zip(scores(nlp), scores(loaded), before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+        assert np.abs(ours - earlier).max() > 0.1
+
+
+def test_a_copy_predicts_as_the_original(trained):
+    expected = scores(trained)
+    other = spacy.blank("en")
+    other.add_pipe("multiner", name="ner")
+    other.from_bytes(trained.to_bytes())
+    pipe = copy.deepcopy(other.get_pipe("ner"))
+    for ours, theirs in zip(
+        pipe.tag_scores([Doc(trained.vocab, words=words) for words, _ in SENTENCES]), expected, strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.skipif(not has_fast_int8(CPU), reason="this processor has no instructions for products in int8")
+def test_a_pipeline_in_int8_finds_what_it_found(trained, tmp_path):
+    trained.to_disk(tmp_path)
+    nlp = spacy.load(tmp_path, config={"components.ner.model.precision": "int8"})
+    texts = [" ".join(words) for words, _ in SENTENCES]
+    assert [str(doc.ents) for doc in nlp.pipe(texts)] == [str(doc.ents) for doc in trained.pipe(texts)]
+    different = [np.abs(ours - theirs).max() for ours, theirs in zip(scores(nlp), scores(trained), strict=True)]
+    assert 0 < max(different) < 1
+    examples = make_examples(nlp)
+    assert nlp.update(examples, sgd=nlp.resume_training())["ner"] < 1, "it is trained in floating point"
+
+
+PROBE = "import torch; from multiner.precision import number_format as f; print(f('{}', torch.device('cpu')))"
+
+
+@pytest.mark.parametrize("limit", ["AVX2", "avx512_core"])
+@pytest.mark.parametrize("precision", ["int8", "auto"])
+def test_without_the_instructions_it_is_float32(limit, precision, monkeypatch):
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    ran = subprocess.run([sys.executable, "-c", PROBE.format(precision)], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "torch.float32"
+
+
+def test_what_is_fast_here_is_what_is_computed_in():
+    best = torch.bfloat16 if has_fast_bfloat16(CPU) else torch.float32
+    assert number_format("auto", CPU) is best
+    assert number_format("int8", CPU) is (torch.int8 if has_fast_int8(CPU) else best)
+
+
+def test_linear_layers_are_those_of_torch():
+    weight, bias, vectors = torch.randn(5, 4), torch.randn(5), torch.randn(3, 4)
+    expected = functional.linear(vectors, weight, bias)
+    assert torch.equal(FloatLinear(weight, bias, torch.float32)(vectors), expected)
