@@ -18,9 +18,18 @@ from multiner.benchmark_tables import (
     conversion_table,
     memory_table,
     spacing_table,
+    speed_table,
     training_table,
 )
-from multiner.benchmark_texts import MADE_UP, made_up_texts, shuffled_texts, texts_of
+from multiner.benchmark_texts import (
+    MADE_UP,
+    Profile,
+    annotated_texts,
+    made_up_texts,
+    sentences_of,
+    shuffled_texts,
+    texts_of,
+)
 from multiner.calibration_report import describe_calibration, draw_reliability
 from multiner.console import err, out, plain_errors, say_written, watched
 from multiner.conversion_speed import measure_conversion
@@ -29,10 +38,15 @@ from multiner.files import new_folder
 from multiner.memory_use import draw_memory, measure_memory
 from multiner.pictures import check_matplotlib
 from multiner.pipelines import load_pipeline
+from multiner.prediction_speed import measure_speed
 from multiner.rejoining import measure_rejoining
 from multiner.small_pipeline import make_small_pipeline
+from multiner.speed_plot import draw_speed
 from multiner.tables import show
 from multiner.training_speed import Comparison, compare_training
+
+LANGUAGES = ("de", "fr", "it", "en")
+SHORT_TEXT, LATENCIES = 15, 30  # words of the texts whose latency is taken, and how many of them
 
 app = typer.Typer(help=__doc__, add_completion=False, rich_markup_mode=None)
 
@@ -222,6 +236,39 @@ def train(
             keep_figures(report, output)
     show([training_table(report)], out)
     say_written(output)
+
+
+@app.command()
+def speed(
+    model: Annotated[str, typer.Argument(help="The pipeline: a folder, or the name of an installed package.")],
+    files: Annotated[list[Path] | None, typer.Argument(help="Column files; WikiNEuRal's tests if none.")] = None,
+    profile: Annotated[
+        Profile, typer.Option(help="Sentences of at most 12 words, all of them, or texts of 10,000 words.")
+    ] = "middle",
+    sentences: Annotated[int, typer.Option(min=1, help="How many of each file at most.")] = 200,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each way tags all texts.")] = 3,
+    output: Annotated[Path, typer.Option(help="Where figures (JSON) and picture (PNG) go.")] = Path(
+        "results/speed.json"
+    ),
+) -> None:
+    """Print how fast texts are tagged by the usual ways and by ours in each number format, in one run.
+
+    All have the same weights and texts, each in a process of its own: words/s, latency of a short text, memory, equal
+    labels, F1, and the share of what the machine can compute. Ways whose packages are not installed are left out.
+    """
+    with plain_errors():
+        check_matplotlib()
+        sources = files or [Path(f"../shared/data/wikineural/{language}/test.conllu") for language in LANGUAGES]
+        texts = annotated_texts(sentences_of(sources, sentences), profile)
+        short = [" ".join(each.words) for each in sentences_of(sources, sentences) if len(each.words) == SHORT_TEXT]
+        with err.status("") as status:
+            alone = (short or [text.text for text in texts])[:LATENCIES]
+            report = measure_speed(model, texts, alone, rounds, lambda way: status.update(f"{way} ..."))
+        keep_figures({"texts_from": list(map(str, sources)), "profile": profile, **report}, output)
+        picture = output.with_suffix(".png")
+        draw_speed(report, picture)
+    show([speed_table(report)], out)
+    say_written(output, picture)
 
 
 @app.command()

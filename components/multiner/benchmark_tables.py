@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .speed_plot import best_pipeline
 from .tables import Table, count, percent
 
 Report = dict[str, Any]
@@ -114,6 +115,30 @@ def training_table(report: Report) -> Table:
             )
             for run in report["runs"]
             for name in ("usual", "ours")
+        ],
+    )
+
+
+def speed_table(report: Report) -> Table:
+    """What `prediction_speed.measure_speed` says."""
+    best = best_pipeline(report)
+    return Table(
+        f"Tagging {count(report['words'])} words in {count(report['texts'])} texts, medians of {report['rounds']}",
+        "Times: of the best pipeline of transformers. Latency: of one short text, half and 95 % of them. Equal: words "
+        "with the label that ours gives in float32. Share: of what the machine computed of a large product just then.",
+        ("Way", "Words/s", "Times", "Latency, ms", "95 %", "Peak memory, MB", "Equal, %", "F1", "Share, %"),
+        [
+            (
+                name,
+                f"{row['words_per_second']:,.0f}",
+                f"{row['words_per_second'] / best:.2f}",
+                *(f"{row['latency_ms'][point]:,.1f}" for point in ("median", "p95")),
+                count(row["peak_memory_mb"]),
+                f"{100 * row['equal_labels']:.2f}" if "equal_labels" in row else "-",
+                percent(row.get("f1")),
+                percent(row["share_of_these"]),
+            )
+            for name, row in report["ways"].items()
         ],
     )
 

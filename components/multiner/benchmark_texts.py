@@ -1,16 +1,35 @@
 """Streams of texts for measurements: made up of new words without end, or the sentences of corpora."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Literal, NamedTuple
+
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
 
 from .columns import open_columns
+from .docbins import pack
+from .sentences import Sentence
 from .spacing import join_words
 
 SYLLABLES = [consonant + vowel for consonant in "bdfghklmnprstvwz" for vowel in "aeiou"]
 DIFFERENT_WORDS = 1 << 20
 WORDS_A_TEXT = 8
 MADE_UP = f"made up, {WORDS_A_TEXT + 1} words each"
+
+
+# What texts can be made of sentences: the short ones alone, each by itself, or as many as make a long document.
+Profile = Literal["short", "middle", "long"]
+SHORT_WORDS, LONG_WORDS = 12, 10_000
+
+
+class Text(NamedTuple):
+    """A text, and its annotated entities: where they begin and end, and their labels."""
+
+    text: str
+    entities: list[tuple[int, int, str]]
 
 
 def made_up_texts(count: int, seed: int = 0) -> Iterator[str]:
@@ -32,13 +51,21 @@ def _word(number: int) -> str:
     return "".join(syllables)
 
 
+def sentences_of(files: Sequence[Path], count: int | None = None) -> Iterator[Sentence]:
+    """The sentences of column files, at most so many of each.
+
+    RAISES: CorpusError.
+    """
+    for file in files:
+        yield from islice(open_columns(file).sentences(repair=True), count)
+
+
 def texts_of(files: Sequence[Path]) -> list[str]:
     """The sentences of column files as texts, with blanks where the rules of typography have them.
 
     RAISES: CorpusError.
     """
-    sentences = (sentence for file in files for sentence in open_columns(file).sentences(repair=True))
-    return [join_words(sentence.words, sentence.language).strip() for sentence in sentences]
+    return [join_words(sentence.words, sentence.language).strip() for sentence in sentences_of(files)]
 
 
 def shuffled_texts(texts: Sequence[str], count: int, seed: int = 0) -> Iterator[str]:
@@ -51,3 +78,30 @@ def shuffled_texts(texts: Sequence[str], count: int, seed: int = 0) -> Iterator[
     for start in range(0, count, len(order)):
         draw.shuffle(order)
         yield from order[: count - start]
+
+
+def annotated_texts(sentences: Iterable[Sentence], profile: Profile) -> list[Text]:
+    """Sentences as annotated texts.
+
+    profile (str): "short" for sentences of at most 12 words, "middle" for all, "long" for texts of 10,000 words.
+    """
+    if profile == "short":
+        sentences = (sentence for sentence in sentences if len(sentence.words) <= SHORT_WORDS)
+    texts, gathered, size = [], list[Doc](), 0
+    for doc in pack(sentences).get_docs(Vocab()):
+        gathered.append(doc)
+        size += len(doc)
+        if profile != "long" or size >= LONG_WORDS:
+            texts.append(_as_text(gathered))
+            gathered, size = [], 0
+    return [*texts, _as_text(gathered)] if gathered else texts
+
+
+def _as_text(docs: Sequence[Doc]) -> Text:
+    text = ""
+    entities = []
+    for doc in docs:
+        text += " " * bool(text)
+        entities += [(len(text) + span.start_char, len(text) + span.end_char, span.label_) for span in doc.ents]
+        text += doc.text.strip()
+    return Text(text, entities)

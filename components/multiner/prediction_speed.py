@@ -1,0 +1,358 @@
+"""How fast words are tagged: usual ways to use a token classifier, and ours in each number format, in one run.
+
+All ways have the same weights and read the same texts, each in a process of its own. Only spaCy's `ner` behind
+spacy-transformers, which has another kind of head, has the same encoder alone.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from importlib.util import find_spec
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+import spacy
+import torch
+from spacy.tokens import Doc
+
+from .benchmark_texts import Text
+from .errors import UserError
+from .memory_use import peak_megabytes
+from .model import TaggerShim
+from .pipe import Multiner
+from .pipelines import load_pipeline
+from .precision import Precision, number_format
+from .tags import Scheme, spans_from_tags, tag_names, to_iob2
+
+Report = dict[str, Any]
+# Where an entity begins and ends in a text, and its label.
+Entity = tuple[int, int, str]
+Tagger = Callable[[Sequence[str]], list[list[Entity]]]
+BATCH_SIZES = (1, 8, 32)
+# What the pipelines that know one number of documents for a batch are given; the best of `BATCH_SIZES` is near.
+USUAL_BATCH = 32
+PIECES_AT_ONCE = 1024  # of the plain loop
+OVERLAP = 16  # pieces that two windows of the pipeline of transformers share
+# Side of the square matrices whose product tells what the machine can do at most.
+MATRIX = 1024
+
+
+class NoClassifier(UserError, ValueError):
+    """The pipeline cannot be put as a token classifier of transformers."""
+
+
+class Material(NamedTuple):
+    """What all ways work with.
+
+    model: The pipeline's folder, or the name of its package.
+    classifier: A folder with the same weights as a token classifier of transformers.
+    encoder: A folder with the encoder of these weights.
+    labels: The entity types.
+    """
+
+    model: str
+    classifier: Path
+    encoder: Path
+    labels: tuple[str, ...]
+
+
+class Measurement(NamedTuple):
+    """What a process found out about a way.
+
+    seconds: For all texts, in each round.
+    latencies: Seconds for each short text by itself.
+    operations_per_second: What the machine computed of a large product in the way's number format, just then.
+    """
+
+    seconds: list[float]
+    latencies: list[float]
+    peak_memory_mb: int
+    number_format: str
+    operations_per_second: float
+    entities: list[list[Entity]]
+
+
+class Way(NamedTuple):
+    """A way to tag texts: what makes the tagger, in which number format it computes, whether it has our weights."""
+
+    make: Callable[[Material], Tagger]
+    precision: Precision = "float32"
+    same_weights: bool = True
+
+
+def transformers_pipeline(batch_size: int, material: Material) -> Tagger:
+    """The pipeline of transformers, words put together from their first pieces."""
+    from transformers.pipelines import pipeline
+
+    classify: Any = pipeline(
+        "token-classification", str(material.classifier), aggregation_strategy="first", device=-1, stride=OVERLAP
+    )
+
+    def tag(texts: Sequence[str]) -> list[list[Entity]]:
+        found = classify(list(texts), batch_size=batch_size)
+        return [[(entity["start"], entity["end"], entity["entity_group"]) for entity in each] for each in found]
+
+    return tag
+
+
+def huggingface_pipelines(material: Material) -> Tagger:
+    """spacy-huggingface-pipelines, told to compute batches."""
+    nlp = spacy.blank("xx")
+    settings = {"framework": "pt", "batch_size": USUAL_BATCH}
+    config = {"model": str(material.classifier), "aggregation_strategy": "first", "kwargs": settings}
+    nlp.add_pipe("hf_token_pipe", config=config)
+    return partial(_by_pipe, nlp)
+
+
+def spacy_transformers(material: Material) -> Tagger:
+    """spaCy's `ner` on a transformer of spacy-transformers, with its usual windows. Its head has learnt nothing."""
+    nlp = spacy.blank("xx")
+    nlp.add_pipe("transformer", config={"model": {"name": str(material.encoder)}})
+    listener = {"@architectures": "spacy-transformers.TransformerListener.v1", "grad_factor": 1.0}
+    pooling = {"@layers": "reduce_mean.v1"}
+    model = {
+        "@architectures": "spacy.TransitionBasedParser.v2",
+        "state_type": "ner",
+        "extra_state_tokens": False,
+        "hidden_width": 64,
+        "maxout_pieces": 2,
+        "use_upper": False,
+        "tok2vec": {**listener, "pooling": pooling},
+    }
+    ner = nlp.add_pipe("ner", config={"model": model})
+    for label in material.labels:
+        ner.add_label(label)  # type: ignore[attr-defined]
+    nlp.initialize()
+    return partial(_by_pipe, nlp)
+
+
+def plain_loop(material: Material) -> Tagger:
+    """A loop in torch over batches of texts of like length, as people write it who care about speed."""
+    from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(material.classifier)
+    model = AutoModelForTokenClassification.from_pretrained(material.classifier).eval()
+    names = tag_names(material.labels)
+
+    def tag(texts: Sequence[str]) -> list[list[Entity]]:
+        encoded = tokenizer(list(texts), truncation=True)
+        order = sorted(range(len(texts)), key=lambda number: -len(encoded.input_ids[number]))
+        found: list[list[Entity]] = [[] for _ in texts]
+        while order:
+            longest = len(encoded.input_ids[order[0]])
+            batch, order = order[: max(1, PIECES_AT_ONCE // longest)], order[max(1, PIECES_AT_ONCE // longest) :]
+            padded = tokenizer.pad({"input_ids": [encoded.input_ids[each] for each in batch]}, return_tensors="pt")
+            with torch.inference_mode():
+                best = model(**padded).logits.argmax(-1).tolist()
+            for number, row in zip(batch, best, strict=True):
+                found[number] = _entities_of_pieces(encoded[number], [names[tag] for tag in row])
+        return found
+
+    return tag
+
+
+def ours(precision: Precision, material: Material) -> Tagger:
+    """This library."""
+    nlp = spacy.load(material.model)
+    for _, pipe in nlp.pipeline:
+        if isinstance(pipe, Multiner):
+            pipe.shim.compute_in(precision, pipe.shim.cfg.get("float_layers", ()))
+    return partial(_by_pipe, nlp)
+
+
+def ways() -> dict[str, Way]:
+    """All ways that can be gone here, by what they are called."""
+    found = {
+        f"transformers pipeline, batches of {size}": Way(partial(transformers_pipeline, size)) for size in BATCH_SIZES
+    }
+    if find_spec("spacy_huggingface_pipelines") is not None:
+        found["spacy-huggingface-pipelines"] = Way(huggingface_pipelines)
+    if find_spec("spacy_transformers") is not None:
+        found["spacy-transformers and ner"] = Way(spacy_transformers, same_weights=False)
+    found["torch, sorted batches"] = Way(plain_loop)
+    formats: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
+    return found | {f"ours, {precision}": Way(partial(ours, precision), precision) for precision in formats}
+
+
+def measure_speed(
+    model: str, texts: Sequence[Text], short: Sequence[str], rounds: int, watch: Callable[[str], None]
+) -> Report:
+    """Tag texts in all ways.
+
+    model (str): A pipeline's folder, or the name of its package.
+    short (Sequence[str]): Texts to take the latency of, each by itself.
+    rounds (int): How often each way tags all texts, after a warm-up.
+    watch (Callable): Is told which way comes next.
+    RETURNS: JSON-ready "texts", "words", "pieces", and "ways": of each "words_per_second" and "pieces_per_second" (of
+        the median round), "seconds" of each round, "latency_ms" (median and "p95"), "peak_memory_mb", "number_format",
+        "operations_per_second" of the machine then and "share_of_these" that the encoder's products made up;
+        "equal_labels" (the share of words whose label is that of ours in float32) and "f1" if texts are annotated.
+    RAISES: FileNotFoundError; NoClassifier.
+    """
+    nlp = load_pipeline(model)
+    pipe = next((pipe for _, pipe in nlp.pipeline if isinstance(pipe, Multiner)), None)
+    if pipe is None or type(pipe.shim) is not TaggerShim or not pipe.shim.is_ready:
+        raise NoClassifier(f"{model} has no trained component `multiner` with an encoder of its own.")
+    docs = [nlp.make_doc(text.text) for text in texts]
+    words = sum(map(len, docs))
+    pieces = pipe.shim.count_pieces(docs)
+    operations = 2 * pieces * _matrix_weights(pipe.shim)
+    with TemporaryDirectory() as folder:
+        material = Material(model, Path(folder) / "classifier", Path(folder) / "encoder", pipe.labels)
+        save_classifier(pipe, material.classifier)
+        save_encoder(pipe, material.encoder)
+        found = {}
+        for name, way in ways().items():
+            watch(name)
+            found[name] = _in_own_process(way, material, [text.text for text in texts], list(short), rounds)
+    expected = _labels(docs, found["ours, float32"].entities)
+    rows = {}
+    for name, way in ways().items():
+        measured = found[name]
+        seconds = statistics.median(measured.seconds)
+        median, p95 = 1000 * np.percentile(measured.latencies, [50, 95])
+        rows[name] = {
+            "words_per_second": round(words / seconds, 1),
+            "pieces_per_second": round(pieces / seconds, 1),
+            "seconds": [round(each, 4) for each in measured.seconds],
+            "latency_ms": {"median": round(float(median), 1), "p95": round(float(p95), 1)},
+            "peak_memory_mb": measured.peak_memory_mb,
+            "number_format": measured.number_format,
+            "operations_per_second": round(measured.operations_per_second),
+            "share_of_these": round(operations / seconds / measured.operations_per_second, 3),
+        }
+        if way.same_weights:
+            labels = _labels(docs, measured.entities)
+            equal = sum(ours == theirs for ours, theirs in zip(labels, expected, strict=True))
+            rows[name] |= {"equal_labels": round(equal / words, 5), **_f1(texts, measured.entities, pipe.labels)}
+    return {"model": model, "texts": len(texts), "words": words, "pieces": pieces, "rounds": rounds, "ways": rows}
+
+
+def _in_own_process(way: Way, material: Material, texts: list[str], short: list[str], rounds: int) -> Measurement:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_measure, way, material, texts, short, rounds).result()
+
+
+def _measure(way: Way, material: Material, texts: list[str], short: list[str], rounds: int) -> Measurement:
+    tag = way.make(material)
+    tag(texts[: 2 * USUAL_BATCH])
+    seconds = []
+    entities: list[list[Entity]] = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        entities = tag(texts)
+        seconds.append(time.perf_counter() - start)
+    latencies = []
+    for text in short:
+        start = time.perf_counter()
+        tag([text])
+        latencies.append(time.perf_counter() - start)
+    memory = peak_megabytes()
+    number_type = number_format(way.precision, torch.device("cpu"))
+    name = str(number_type).removeprefix("torch.")
+    return Measurement(seconds, latencies, memory, name, _operations_per_second(number_type), entities)
+
+
+def _operations_per_second(number_type: torch.dtype) -> float:
+    """Multiplications and additions a second of a large product of matrices."""
+    numbers = torch.randint(-100, 100, (MATRIX, MATRIX)).to(number_type)
+    product = torch._int_mm if number_type is torch.int8 else torch.mm
+    seconds = []
+    for _ in range(10):
+        start = time.perf_counter()
+        product(numbers, numbers)
+        seconds.append(time.perf_counter() - start)
+    return 2 * MATRIX**3 / min(seconds)
+
+
+def _matrix_weights(shim: TaggerShim) -> int:
+    """How many weights each piece is multiplied with: those of all matrices but tables of embeddings."""
+    modules = shim.network.encoder.modules()
+    return sum(module.weight.numel() for module in modules if isinstance(module, torch.nn.Linear))
+
+
+def save_classifier(pipe: Multiner, folder: Path) -> None:
+    """Write a component's weights as a token classifier of transformers, with its tokenizer.
+
+    RAISES: NoClassifier for encoders whose classifiers there have more than one layer.
+    """
+    from transformers import AutoConfig, AutoModelForTokenClassification
+
+    network = pipe.shim.network
+    config: Any = network.encoder.config
+    names = dict(enumerate(tag_names(pipe.labels)))
+    settings = {**config.to_dict(), "id2label": names, "label2id": {n: i for i, n in names.items()}}
+    classifier = AutoModelForTokenClassification.from_config(AutoConfig.for_model(**settings))
+    inner = getattr(classifier, classifier.base_model_prefix)
+    inner.load_state_dict(network.encoder.state_dict())
+    weights = {name for name, _ in classifier.named_parameters()}
+    if weights - {f"{classifier.base_model_prefix}.{name}" for name, _ in inner.named_parameters()} != {
+        "classifier.weight",
+        "classifier.bias",
+    }:
+        raise NoClassifier(f"A {type(classifier).__name__} has layers behind its encoder that the component has not.")
+    classifier.classifier.load_state_dict(network.head.state_dict())
+    classifier.save_pretrained(folder)
+    _save_tokenizer(pipe, folder)
+
+
+def save_encoder(pipe: Multiner, folder: Path) -> None:
+    """Write a component's encoder as transformers has it, with its tokenizer."""
+    pipe.shim.network.encoder.save_pretrained(folder)  # type: ignore[operator]
+    _save_tokenizer(pipe, folder)
+
+
+def _save_tokenizer(pipe: Multiner, folder: Path) -> None:
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer, reading = pipe.shim.tokenizer, pipe.shim.reading
+    tokens = {"pad_token": reading.pad, "unk_token": reading.unknown}
+    tokens |= {"cls_token": reading.prefix[0], "sep_token": reading.suffix[-1]}
+    named = {name: tokenizer.id_to_token(number) for name, number in tokens.items()}
+    # As is usual with encoders: what is longer is cut, or parted into windows where a way can do that.
+    longest = reading.capacity + len(reading.prefix) + len(reading.suffix)
+    saved: Any = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=longest, **named)
+    saved.save_pretrained(folder)
+
+
+def _by_pipe(nlp: Any, texts: Sequence[str]) -> list[list[Entity]]:
+    return [[(span.start_char, span.end_char, span.label_) for span in doc.ents] for doc in nlp.pipe(texts)]
+
+
+def _entities_of_pieces(encoding: Any, tags: Sequence[str]) -> list[Entity]:
+    """The entities that the tags of words' first pieces spell."""
+    places: dict[int, list[int]] = {}
+    for piece, word in enumerate(encoding.word_ids):
+        if word is not None:
+            places.setdefault(word, []).append(piece)
+    words = list(places.values())
+    legal, _ = to_iob2([tags[pieces[0]] for pieces in words], Scheme.IOB2)
+    return [
+        (encoding.offsets[words[start][0]][0], encoding.offsets[words[end - 1][-1]][1], label)
+        for start, end, label in spans_from_tags(legal)
+    ]
+
+
+def _labels(docs: Iterable[Doc], entities: Iterable[list[Entity]]) -> list[str]:
+    """The label of each word that an entity touches, `B-` where it begins; empty for the others."""
+    labels = []
+    for doc, found in zip(docs, entities, strict=True):
+        own = [""] * len(doc)
+        for start, end, label in found:
+            inside = [word.i for word in doc if word.idx < end and word.idx + len(word) > start]
+            for number, word_index in enumerate(inside):
+                own[word_index] = f"{'I' if number else 'B'}-{label}"
+        labels += own
+    return labels
+
+
+def _f1(texts: Sequence[Text], entities: Iterable[list[Entity]], labels: Sequence[str]) -> dict[str, float]:
+    """F1 of exact entities of the types that the pipeline knows, if texts are annotated."""
+    gold = {(number, *entity) for number, text in enumerate(texts) for entity in text.entities if entity[2] in labels}
+    found = {(number, *entity) for number, own in enumerate(entities) for entity in own}
+    return {"f1": round(2 * len(gold & found) / max(1, len(gold) + len(found)), 4)} if gold else {}

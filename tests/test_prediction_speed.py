@@ -1,0 +1,87 @@
+"""The usual ways to tag texts and ours, side by side."""
+
+import pytest
+import spacy
+from matplotlib.image import imread
+
+from multiner import prediction_speed
+from multiner.benchmark_tables import speed_table
+from multiner.benchmark_texts import SHORT_WORDS, Text, annotated_texts
+from multiner.prediction_speed import NoClassifier, measure_speed, ways
+from multiner.sentences import Sentence
+from multiner.speed_plot import best_pipeline, draw_speed
+
+from .conftest import SENTENCES
+
+# With pieces of this kind the pipeline of transformers has to guess where words begin, and does it badly where most
+# pieces are single letters.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Tokenizer does not support real words"),
+    pytest.mark.filterwarnings("ignore:Skipping annotation"),
+]
+TEXTS = [" ".join(words) for words, _ in SENTENCES]
+
+
+@pytest.fixture(scope="module")
+def report(saved, trained):
+    pytest.importorskip("spacy_huggingface_pipelines", reason="the extra `benchmark` is not installed")
+    pytest.importorskip("spacy_transformers", reason="the extra `shared` is not installed")
+    learnt = [
+        Text(doc.text, [(entity.start_char, entity.end_char, entity.label_) for entity in doc.ents])
+        for doc in trained.pipe(TEXTS)
+    ]
+    told = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prediction_speed, "_in_own_process", prediction_speed._measure)
+        report = measure_speed(str(saved), learnt, TEXTS[:2], 2, told.append)
+    assert told == list(ways())
+    return report
+
+
+def test_all_ways_are_measured_on_the_same_texts_and_find_what_the_weights_know(report):
+    assert report["texts"] == len(TEXTS) and report["pieces"] > report["words"] > 0
+    for name, row in report["ways"].items():
+        assert len(row["seconds"]) == report["rounds"] == 2
+        assert row["words_per_second"] == pytest.approx(report["words"] / (sum(row["seconds"]) / 2), rel=0.05)
+        assert 0 < row["latency_ms"]["median"] <= row["latency_ms"]["p95"]
+        assert row["peak_memory_mb"] > 50 and row["operations_per_second"] > 0 and row["share_of_these"] > 0
+        if name == "spacy-transformers and ner":
+            assert "f1" not in row and "equal_labels" not in row, "its head has learnt nothing"
+        elif name.startswith(("ours", "torch")):
+            assert row["f1"] == row["equal_labels"] == 1.0, name
+        else:
+            assert 0 <= row["f1"] <= 1 and 0 < row["equal_labels"] <= 1
+
+
+def test_the_table_and_the_picture_set_them_beside_the_best_pipeline(report, tmp_path):
+    table = speed_table(report)
+    assert [row[0] for row in table.rows] == list(report["ways"])
+    assert {len(row) for row in table.rows} == {len(table.columns)}
+    times = {row[0]: float(row[2]) for row in table.rows}
+    assert max(times[name] for name in times if name.startswith("transformers")) == 1.0
+    assert best_pipeline(report) in {row["words_per_second"] for row in report["ways"].values()}
+    draw_speed(report, tmp_path / "speed.png")
+    assert imread(tmp_path / "speed.png").ndim == 3
+
+
+def test_a_pipeline_without_weights_of_ours_is_refused(tmp_path):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    nlp.to_disk(tmp_path)
+    with pytest.raises(NoClassifier, match="no trained component `multiner`"):
+        measure_speed(str(tmp_path), [Text("Ada", [])], [], 1, lambda _: None)
+
+
+def sentences(*lengths):
+    return [Sentence(["Ada", *["x"] * (length - 1)], ["B-PER", *["O"] * (length - 1)], "en", "a") for length in lengths]
+
+
+def test_texts_are_short_sentences_all_sentences_or_long_documents():
+    given = sentences(3, SHORT_WORDS, SHORT_WORDS + 1)
+    assert [len(text.text.split()) for text in annotated_texts(given, "short")] == [3, SHORT_WORDS]
+    assert [len(text.text.split()) for text in annotated_texts(given, "middle")] == [3, SHORT_WORDS, SHORT_WORDS + 1]
+    long = annotated_texts(sentences(*[1000] * 12), "long")
+    assert [len(text.text.split()) for text in long] == [10_000, 2_000]
+    for text in long:
+        assert {text.text[start:end] for start, end, _ in text.entities} == {"Ada"}
+        assert len(text.entities) == len(text.text.split()) / 1000
