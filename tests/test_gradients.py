@@ -144,13 +144,13 @@ def test_training_in_float16_is_refused(tiny_encoder):
 
 def test_evaluation_goes_through_the_fast_path_of_prediction(nlp, monkeypatch):
     seen = []
-    forward = WordTagger.forward
+    score = WordTagger.score
 
-    def watch(self, *batch):
+    def watch(self, vectors):
         seen.append((torch.is_inference_mode_enabled(), self.training))
-        return forward(self, *batch)
+        return score(self, vectors)
 
-    monkeypatch.setattr(WordTagger, "forward", watch)
+    monkeypatch.setattr(WordTagger, "score", watch)
     nlp.update(make_examples(nlp), sgd=AdamW(1e-3))
     nlp.evaluate(make_examples(nlp))
     assert seen == [(False, True), (True, False)]

@@ -50,6 +50,7 @@ window = 256
 overlap = 64
 batch_pieces = 2048
 precision = "auto"
+float_layers = []
 gradient_checkpointing = false
 
 [scorer]
