@@ -14,7 +14,7 @@ from spacy.tokens import Doc
 from torch.nn import functional
 
 from multiner.encoder import load_encoder
-from multiner.linear import FloatLinear, Int8Linear
+from multiner.linear import FEW_ROWS, FloatLinear, Int8Linear
 from multiner.packed import pack_encoder
 from multiner.precision import has_fast_bfloat16, has_fast_int8, number_format
 from multiner.windows import places_in_rows
@@ -176,6 +176,9 @@ def test_what_is_fast_here_is_what_is_computed_in():
 
 
 def test_linear_layers_are_those_of_torch():
-    weight, bias, vectors = torch.randn(5, 4), torch.randn(5), torch.randn(3, 4)
-    expected = functional.linear(vectors, weight, bias)
-    assert torch.equal(FloatLinear(weight, bias, torch.float32)(vectors), expected)
+    weight, bias = torch.randn(5, 4), torch.randn(5)
+    for rows in (1, 3, FEW_ROWS, FEW_ROWS + 1):
+        vectors = torch.randn(rows, 4)
+        found = FloatLinear(weight, bias, torch.float32)(vectors)
+        torch.testing.assert_close(found, functional.linear(vectors, weight, bias))
+        assert found.is_contiguous()

@@ -7,6 +7,9 @@ from torch.nn import functional
 
 Linear = Callable[[torch.Tensor], torch.Tensor]
 GREATEST = 127
+# So few rows are multiplied in half the time if they stand on the right of the product: what has to be read then is the
+# weights, and in their own order.
+FEW_ROWS = 48
 SMALLEST = 1e-30  # of a scale; what a number is divided by must not make it infinite
 
 
@@ -22,6 +25,8 @@ class FloatLinear:
 
     def __call__(self, vectors: torch.Tensor) -> torch.Tensor:
         """From (rows, in) to (rows, out), in the layer's format as the vectors have to be."""
+        if len(vectors) <= FEW_ROWS:
+            return torch.addmm(self._bias[:, None], self._weight, vectors.t()).t().contiguous()
         return functional.linear(vectors, self._weight, self._bias)
 
 

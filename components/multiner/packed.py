@@ -1,11 +1,12 @@
 """Encoders of the BERT kind for prediction on a CPU: windows of all lengths, and nothing computed for filling.
 
 The pieces of all windows stand one behind the other, so that linear layers, norms and activations run over pieces
-alone; only attention, which is a small part, is filled up to the longest window. The products for queries, keys
-and values are one, and the last layer is computed for first pieces of words alone, which are all that is scored.
+alone, and attention over windows that are equally long. The products for queries, keys and values are one, and the
+last layer is computed for first pieces of words alone, which are all that is scored.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +15,6 @@ from torch.nn import functional
 
 from .encoder import POSITIONS_AFTER_PAD
 from .linear import FloatLinear, Int8Linear, Linear
-from .windows import places_in_rows
 
 # They have the same layers under the same names; in them RoBERTa and its kin differ in where positions begin.
 TYPES = {"bert", "camembert", "electra", "roberta", "xlm-roberta"}
@@ -106,17 +106,17 @@ class PackedEncoder:
         wanted (words,): The pieces whose vectors are wanted.
         RETURNS (words, width): Float32.
         """
-        places = torch.from_numpy(places_in_rows(lengths))
-        filling = _Filling(len(lengths), max(lengths), places)
-        vectors = functional.embedding(ids, self._pieces) + self._positions[places % filling.longest]
+        groups = [(length, sum(1 for _ in alike)) for length, alike in groupby(lengths)]
+        positions = torch.cat([self._positions[:length].repeat(count, 1) for length, count in groups])
+        vectors = functional.embedding(ids, self._pieces).add_(positions)
         vectors = self._norm(vectors.to(self._number_type))
         if self._widen is not None:
             vectors = self._widen(vectors)
         for layer in self._layers[:-1]:
-            attended = filling.attend(layer.queries_keys_values(vectors), self._heads)
+            attended = _attend(layer.queries_keys_values(vectors), groups, self._heads)
             vectors = _behind_attention(layer, attended, vectors)
         last = self._layers[-1]
-        attended = filling.attend(last.queries_keys_values(vectors), self._heads)
+        attended = _attend(last.queries_keys_values(vectors), groups, self._heads)
         return _behind_attention(last, attended[wanted], vectors[wanted]).float()
 
 
@@ -126,36 +126,20 @@ def _behind_attention(layer: _Layer, attended: torch.Tensor, vectors: torch.Tens
     return layer.second_norm(layer.outer(layer.activation(layer.inner(vectors))).add_(vectors))
 
 
-class _Filling:
-    """Windows as rows that are filled up to the longest, for attention.
+def _attend(packed: torch.Tensor, groups: Sequence[tuple[int, int]], heads: int) -> torch.Tensor:
+    """Attention within each window.
 
-    windows, longest (int): How many there are, and the pieces of the longest.
-    places (pieces,): The place of each piece in these rows.
+    packed (pieces, 3 * width): Queries, keys and values of all pieces.
+    groups (Sequence[tuple[int, int]]): A length, and how many windows of it follow each other.
+    RETURNS (pieces, width)
     """
-
-    def __init__(self, windows: int, longest: int, places: torch.Tensor) -> None:
-        self.windows = windows
-        self.longest = longest
-        self._places = places
-        self._is_full = windows * longest == len(places)
-        if not self._is_full:
-            pieces = torch.zeros(windows * longest, dtype=torch.bool)
-            pieces[places] = True
-            self._mask = pieces.view(windows, 1, 1, longest)
-
-    def attend(self, packed: torch.Tensor, heads: int) -> torch.Tensor:
-        """Attention within each window.
-
-        packed (pieces, 3 * width): Queries, keys and values of all pieces.
-        RETURNS (pieces, width)
-        """
-        width = packed.shape[1] // 3
-        rows = packed
-        if not self._is_full:
-            rows = packed.new_zeros(self.windows * self.longest, 3 * width).index_copy_(0, self._places, packed)
-        shape = (self.windows, self.longest, 3, heads, width // heads)
-        queries, keys, values = rows.view(shape).permute(2, 0, 3, 1, 4)
-        mask = None if self._is_full else self._mask
-        attended = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
-        filled = attended.transpose(1, 2).reshape(-1, width)
-        return filled if self._is_full else filled.index_select(0, self._places)
+    width = packed.shape[1] // 3
+    attended = packed.new_empty(len(packed), width)
+    begin = 0
+    for length, count in groups:
+        end = begin + length * count
+        queries, keys, values = packed[begin:end].view(count, length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
+        result = functional.scaled_dot_product_attention(queries, keys, values).transpose(1, 2)
+        attended[begin:end] = result.reshape(-1, width)
+        begin = end
+    return attended

@@ -86,11 +86,11 @@ class Way(NamedTuple):
 
 
 def transformers_pipeline(batch_size: int, material: Material) -> Tagger:
-    """The pipeline of transformers, words put together from their first pieces."""
+    """The pipeline of transformers, which puts neighbouring pieces of a label together."""
     from transformers.pipelines import pipeline
 
     classify: Any = pipeline(
-        "token-classification", str(material.classifier), aggregation_strategy="first", device=-1, stride=OVERLAP
+        "token-classification", str(material.classifier), aggregation_strategy="simple", device=-1, stride=OVERLAP
     )
 
     def tag(texts: Sequence[str]) -> list[list[Entity]]:
@@ -104,7 +104,7 @@ def huggingface_pipelines(material: Material) -> Tagger:
     """spacy-huggingface-pipelines, told to compute batches."""
     nlp = spacy.blank("xx")
     settings = {"framework": "pt", "batch_size": USUAL_BATCH}
-    config = {"model": str(material.classifier), "aggregation_strategy": "first", "kwargs": settings}
+    config = {"model": str(material.classifier), "aggregation_strategy": "simple", "kwargs": settings}
     nlp.add_pipe("hf_token_pipe", config=config)
     return partial(_by_pipe, nlp)
 
@@ -325,15 +325,11 @@ def _by_pipe(nlp: Any, texts: Sequence[str]) -> list[list[Entity]]:
 
 
 def _entities_of_pieces(encoding: Any, tags: Sequence[str]) -> list[Entity]:
-    """The entities that the tags of words' first pieces spell."""
-    places: dict[int, list[int]] = {}
-    for piece, word in enumerate(encoding.word_ids):
-        if word is not None:
-            places.setdefault(word, []).append(piece)
-    words = list(places.values())
-    legal, _ = to_iob2([tags[pieces[0]] for pieces in words], Scheme.IOB2)
+    """The entities that the tags of pieces spell."""
+    pieces = [piece for piece, word in enumerate(encoding.word_ids) if word is not None]
+    legal, _ = to_iob2([tags[piece] for piece in pieces], Scheme.IOB2)
     return [
-        (encoding.offsets[words[start][0]][0], encoding.offsets[words[end - 1][-1]][1], label)
+        (encoding.offsets[pieces[start]][0], encoding.offsets[pieces[end - 1]][1], label)
         for start, end, label in spans_from_tags(legal)
     ]
 
