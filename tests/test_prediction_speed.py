@@ -13,6 +13,8 @@ from multiner.speed_plot import best_pipeline, draw_speed
 
 from .conftest import SENTENCES
 
+# Of two entities that pieces in the midst of a word spell, spacy-huggingface-pipelines takes one.
+pytestmark = pytest.mark.filterwarnings("ignore:Skipping annotation")
 TEXTS = [" ".join(words) for words, _ in SENTENCES]
 
 
@@ -38,7 +40,7 @@ def test_all_ways_are_measured_on_the_same_texts_and_find_what_the_weights_know(
         assert len(row["seconds"]) == report["rounds"] == 2
         assert row["words_per_second"] == pytest.approx(report["words"] / (sum(row["seconds"]) / 2), rel=0.05)
         assert 0 < row["latency_ms"]["median"] <= row["latency_ms"]["p95"]
-        assert row["peak_memory_mb"] > 50 and row["operations_per_second"] > 0 and row["share_of_these"] > 0
+        assert row["peak_memory_mb"] > 50 and row["operations_per_second"] > 0 and 0 <= row["share_of_these"] < 1
         if name == "spacy-transformers and ner":
             assert "f1" not in row and "equal_labels" not in row, "its head has learnt nothing"
         elif name.startswith("ours"):
