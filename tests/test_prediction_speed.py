@@ -34,7 +34,7 @@ def report(saved, trained):
     return report
 
 
-def test_all_ways_are_measured_on_the_same_texts_and_find_what_the_weights_know(report):
+def test_all_ways_are_measured_on_the_same_texts(report):
     assert report["texts"] == len(TEXTS) and report["pieces"] > report["words"] > 0
     for name, row in report["ways"].items():
         assert len(row["seconds"]) == report["rounds"] == 2
