@@ -211,6 +211,20 @@ def test_resume_training(saved, trained):
     assert [entities(doc) for doc in again.pipe(TEXTS)] == [entities(doc) for doc in nlp.pipe(TEXTS)]
 
 
+@pytest.mark.parametrize("config", sorted((PROJECT / "configs").glob("*.cfg")), ids=lambda path: path.stem)
+def test_a_pipeline_that_a_config_of_ours_trained_can_be_trained_on(config, saved, tmp_path):
+    """Its config has settings of training which name others, and spaCy reads the optimizer's by themselves."""
+    nlp = spacy.load(saved)
+    nlp.config.update({section: load_config(config)[section] for section in ("paths", "system", "training")})
+    nlp.to_disk(tmp_path)
+    nlp = spacy.load(tmp_path)
+    optimizer = nlp.resume_training()
+    assert optimizer.learn_rate > 0
+    before = predict_scores(nlp, SENTENCES[0][0])
+    losses = nlp.update(make_examples(nlp), sgd=optimizer)
+    assert 0 < losses["ner"] < 1 and not np.array_equal(predict_scores(nlp, SENTENCES[0][0]), before)
+
+
 def test_spacy_train_goes_on_from_a_saved_pipeline(saved, tmp_path):
     """`source` in the config, no encoder anywhere, and a type in the corpus that the saved pipeline does not know."""
     corpus = corpus_of(tmp_path, SENTENCES + WEEKDAYS)

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 from spacy.training import Example
@@ -14,17 +15,23 @@ GROUPED_BATCHES = 50
 
 
 def warmup_linear(
-    peak: float, warmup: float, total_steps: int, few_steps: int = 0, most_raised: float = 2.0
+    peak: float, warmup: float, total_steps: int | str, few_steps: int = 0, most_raised: float = 2.0
 ) -> Iterator[float]:
     """A learning rate that rises linearly from 0 to `peak` and falls linearly to 0.
 
     Registered as `multiner.warmup_linear.v1`.
 
     warmup (float): The share of all steps in which it rises.
+    total_steps (int | str): How many steps the training has. Text, which is what `${training.max_steps}` stays when
+        `nlp.resume_training` reads this section of a trained pipeline's config alone, says that nobody knows: then it
+        is always `peak`.
     few_steps (int): With fewer steps than this in all there is little way to go at such a rate: the peak is raised
         by the square root of how many times fewer they are. 0 never raises it.
     most_raised (float): The most that it is raised by; higher rates are known to diverge.
     """
+    if isinstance(total_steps, str):
+        yield from repeat(peak)
+        return
     peak *= min(max((few_steps / max(total_steps, 1)) ** 0.5, 1.0), most_raised)
     rising = max(1, round(warmup * total_steps))
     step = 0
