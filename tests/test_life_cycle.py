@@ -240,7 +240,7 @@ def test_spacy_train_goes_on_from_a_saved_pipeline(saved, tmp_path):
 
 def test_rehearse(saved):
     """Rehearsal alone undoes what contrary examples did to the predictions."""
-    nlp = spacy.load(saved)
+    nlp = spacy.load(saved, config={"components.ner.model.precision": "float32"})
     optimizer = nlp.resume_training(sgd=AdamW(1e-3))
     unannotated = [Example.from_dict(nlp.make_doc(text), {}) for text in TEXTS]
     wanted = [entities(doc) for doc in nlp.pipe(TEXTS)]
