@@ -38,6 +38,20 @@ BATCH_SIZES = (1, 8, 32)
 USUAL_BATCH = 32
 PIECES_AT_ONCE = 1024  # of the plain loop
 OVERLAP = 16  # pieces that two windows of the pipeline of transformers share
+# The model of spaCy's `ner` behind a `transformer`, as spaCy's own configs have it.
+NER_ON_TRANSFORMER = {
+    "@architectures": "spacy.TransitionBasedParser.v2",
+    "state_type": "ner",
+    "extra_state_tokens": False,
+    "hidden_width": 64,
+    "maxout_pieces": 2,
+    "use_upper": False,
+    "tok2vec": {
+        "@architectures": "spacy-transformers.TransformerListener.v1",
+        "grad_factor": 1.0,
+        "pooling": {"@layers": "reduce_mean.v1"},
+    },
+}
 # Side of the square matrices whose product tells what the machine can do at most.
 MATRIX = 1024
 
@@ -113,18 +127,7 @@ def spacy_transformers(material: Material) -> Tagger:
     """spaCy's `ner` on a transformer of spacy-transformers, with its usual windows. Its head has learnt nothing."""
     nlp = spacy.blank("xx")
     nlp.add_pipe("transformer", config={"model": {"name": str(material.encoder)}})
-    listener = {"@architectures": "spacy-transformers.TransformerListener.v1", "grad_factor": 1.0}
-    pooling = {"@layers": "reduce_mean.v1"}
-    model = {
-        "@architectures": "spacy.TransitionBasedParser.v2",
-        "state_type": "ner",
-        "extra_state_tokens": False,
-        "hidden_width": 64,
-        "maxout_pieces": 2,
-        "use_upper": False,
-        "tok2vec": {**listener, "pooling": pooling},
-    }
-    ner = nlp.add_pipe("ner", config={"model": model})
+    ner = nlp.add_pipe("ner", config={"model": NER_ON_TRANSFORMER})
     for label in material.labels:
         ner.add_label(label)  # type: ignore[attr-defined]
     nlp.initialize()

@@ -276,27 +276,9 @@ class Peer:
                 nlp.add_pipe("ner")
             case "spacy-transformers":
                 nlp.add_pipe("transformer", config={"model": {"name": str(encoder)}})
-                listener = {
-                    "@architectures": "spacy-transformers.TransformerListener.v1",
-                    "grad_factor": 1.0,
-                    "pooling": {"@layers": "reduce_mean.v1"},
-                    "upstream": "*",
-                }
-                nlp.add_pipe(
-                    "ner",
-                    config={
-                        "model": {
-                            "@architectures": "spacy.TransitionBasedParser.v2",
-                            "state_type": "ner",
-                            "extra_state_tokens": False,
-                            "hidden_width": 64,
-                            "maxout_pieces": 2,
-                            "use_upper": False,
-                            "nO": None,
-                            "tok2vec": listener,
-                        }
-                    },
-                )
+                from multiner.prediction_speed import NER_ON_TRANSFORMER
+
+                nlp.add_pipe("ner", config={"model": NER_ON_TRANSFORMER})
             case "spacy-huggingface-pipelines":
                 nlp.add_pipe("hf_token_pipe", name="ner", config={"model": str(self.classifier)})
             case "spacy-wrap":
