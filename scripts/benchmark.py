@@ -227,8 +227,8 @@ def train(
     """Print speed, memory and test F1 of the usual fine-tuning by transformers' Trainer, and of ours, in one run."""
     rows: list[dict[str, Any]] = []
     with plain_errors():
-        files = (corpus / f"{split}.spacy" for split in ("train", "dev", "test"))
-        shared = Comparison(encoder, *files, config, epochs, batch_size, 0, learn_rate)
+        train_file, dev, test = (corpus / f"{split}.spacy" for split in ("train", "dev", "test"))
+        shared = Comparison(encoder, train_file, dev, test, config, epochs, batch_size, 0, learn_rate)
         for seed in seeds or [0]:
             with err.status(f"Training both, seed {seed}"):
                 rows.append({"seed": seed, **compare_training(shared._replace(seed=seed))})

@@ -253,7 +253,7 @@ class TaggerShim(Shim):
         number_type = number_format(self.cfg["precision"], self.device)
         packed = None
         if self.device.type == "cpu":
-            packed = pack_encoder(network.encoder, number_type, self.cfg.get("float_layers", ()))
+            packed = pack_encoder(network.encoder, number_type, self.cfg["float_layers"])
         if packed is None:
             number_type = floating_format(self.cfg["precision"], self.device)
 

@@ -44,13 +44,17 @@ def pack_encoder(
     number_type (torch.dtype): float32, bfloat16, or int8 for linear layers in int8 and the rest in float32.
     float_layers (Collection[int]): Layers, counted from the lowest, whose products are float32 and not int8.
     """
+    return PackedEncoder(module, number_type, float_layers) if can_be_packed(module) else None
+
+
+def can_be_packed(module: nn.Module) -> bool:
+    """Whether an encoder is built as those that are packed."""
     config: Any = module.config
-    is_alike = (
+    return (
         config.model_type in TYPES
         and getattr(config, "position_embedding_type", "absolute") == "absolute"
         and not getattr(config, "is_decoder", False)
     )
-    return PackedEncoder(module, number_type, float_layers) if is_alike else None
 
 
 class PackedEncoder:

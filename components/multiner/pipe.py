@@ -631,6 +631,12 @@ def _without_white_space(entity: Span, words: NDArray[np.int64]) -> WordSpan:
     return WordSpan(start, end, entity.label_)
 
 
+def with_own_encoder(nlp: Language) -> list[Multiner]:
+    """The components of a pipeline that are trained and have an encoder of their own."""
+    pipes = [pipe for _, pipe in nlp.pipeline if isinstance(pipe, Multiner)]
+    return [pipe for pipe in pipes if not isinstance(pipe.shim, SharedShim) and pipe.shim.is_ready]
+
+
 def calibrate_before_saving(corpus: str, limit: int) -> Callable[[Language], Language]:
     """A callback for `[training.before_to_disk]`: calibrate every component of this kind on the dev corpus.
 

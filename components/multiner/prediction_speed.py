@@ -24,7 +24,7 @@ from .benchmark_texts import Text
 from .errors import UserError
 from .memory_use import peak_megabytes
 from .model import TaggerShim
-from .pipe import Multiner
+from .pipe import Multiner, with_own_encoder
 from .pipelines import load_pipeline
 from .precision import Precision, number_format
 from .tags import Scheme, spans_from_tags, tag_names, to_iob2
@@ -162,9 +162,8 @@ def plain_loop(material: Material) -> Tagger:
 def ours(precision: Precision, material: Material) -> Tagger:
     """This library."""
     nlp = spacy.load(material.model)
-    for _, pipe in nlp.pipeline:
-        if isinstance(pipe, Multiner):
-            pipe.shim.compute_in(precision, pipe.shim.cfg.get("float_layers", ()))
+    for pipe in with_own_encoder(nlp):
+        pipe.shim.compute_in(precision, pipe.shim.cfg["float_layers"])
     return partial(_by_pipe, nlp)
 
 
@@ -198,8 +197,8 @@ def measure_speed(
     RAISES: FileNotFoundError; NoClassifier.
     """
     nlp = load_pipeline(model)
-    pipe = next((pipe for _, pipe in nlp.pipeline if isinstance(pipe, Multiner)), None)
-    if pipe is None or type(pipe.shim) is not TaggerShim or not pipe.shim.is_ready:
+    pipe = next(iter(with_own_encoder(nlp)), None)
+    if pipe is None:
         raise NoClassifier(f"{model} has no trained component `multiner` with an encoder of its own.")
     docs = [nlp.make_doc(text.text) for text in texts]
     words = sum(map(len, docs))

@@ -17,8 +17,8 @@ from .docbins import read_docs, without_annotation
 from .errors import UserError
 from .files import swapped_folder
 from .model import TaggerShim
-from .packed import TYPES
-from .pipe import Multiner
+from .packed import TYPES, can_be_packed
+from .pipe import Multiner, with_own_encoder
 from .pipelines import load_pipeline
 from .precision import Precision, has_fast_int8
 from .tables import Table, percent
@@ -106,16 +106,16 @@ def _component(nlp: Language) -> Multiner:
             "This processor has no instructions for products in int8 (VNNI), so nothing would be faster here and the "
             "loss could not be measured. Do this on a machine like the one that will use the pipeline."
         )
-    for name, pipe in nlp.pipeline:
-        if isinstance(pipe, Multiner) and type(pipe.shim) is TaggerShim and pipe.shim.is_ready:
-            kind = pipe.shim.network.encoder.config.model_type  # type: ignore[union-attr]
-            if kind not in TYPES:
-                raise Int8NotUsable(
-                    f"The encoder of '{name}' is of type {kind}, which cannot compute in int8; those that can are "
-                    f"{', '.join(sorted(TYPES))}."
-                )
-            return pipe
-    raise Int8NotUsable("The pipeline has no trained component `multiner` with an encoder of its own.")
+    pipe = next(iter(with_own_encoder(nlp)), None)
+    if pipe is None:
+        raise Int8NotUsable("The pipeline has no trained component `multiner` with an encoder of its own.")
+    encoder = pipe.shim.network.encoder
+    if not can_be_packed(encoder):
+        raise Int8NotUsable(
+            f"The encoder of '{pipe.name}' is a {type(encoder).__name__}, which cannot compute in int8; those that can "
+            f"are of the types {', '.join(sorted(TYPES))}."
+        )
+    return pipe
 
 
 def _measure(

@@ -17,8 +17,7 @@ from .docbins import gold_words_corpus
 from .errors import UserError
 from .files import swapped_folder
 from .loading_speed import measure_loading
-from .model import TaggerShim
-from .pipe import Multiner
+from .pipe import with_own_encoder
 from .pipelines import load_pipeline
 from .storage import Storage
 from .tables import Table, percent
@@ -110,22 +109,19 @@ def trim(nlp: Language, words: Iterable[str], storage: Storage) -> Trimmed:
     storage (str): "float32", "bfloat16" or "int8", see `multiner.storage`.
     RAISES: NothingToTrim; TokenizerCannotBeTrimmed.
     """
-    shims = {
-        name: pipe.shim
-        for name, pipe in nlp.pipeline
-        if isinstance(pipe, Multiner) and type(pipe.shim) is TaggerShim and pipe.shim.is_ready
-    }
-    if not shims:
+    pipes = with_own_encoder(nlp)
+    if not pipes:
         raise NothingToTrim("The pipeline has no trained component `multiner` with an encoder of its own.")
     different = sorted(set(words))
     scripts = {script_of(character) for word in different for character in word}
     before = after = 0
-    for name, shim in shims.items():
+    for pipe in pipes:
+        shim = pipe.shim
         vocabulary = shim.vocabulary()
         characters = {number for piece, number in vocabulary.items() if _is_character(piece, scripts)}
         before += len(vocabulary)
         after += shim.keep_pieces(shim.pieces_of(different) | characters)
-        shim.cfg["stored_as"] = nlp.config["components"][name]["model"]["stored_as"] = storage
+        shim.cfg["stored_as"] = nlp.config["components"][pipe.name]["model"]["stored_as"] = storage
     return Trimmed(before, after, len(different))
 
 
