@@ -11,6 +11,7 @@ from spacy.tokens import Doc
 from thinc.api import fix_random_seed
 
 from multiner.frozen import LayersCannotBeFrozen
+from multiner.optimizer import AdamW
 from multiner.pipe import Multiner
 
 from .conftest import SENTENCES, learn_by_heart, make_examples
@@ -28,13 +29,17 @@ def make_pipe(encoder: str, **settings: object) -> tuple[Language, Multiner]:
 
 
 def computations(pipe: Multiner) -> list[int]:
-    """Lengths of the windows for which the lowest layer is computed from now on."""
-    lengths: list[int] = []
-    lowest = next(module for module in pipe.shim.network.encoder.modules() if isinstance(module, torch.nn.ModuleList))[
-        0
-    ]
-    lowest.register_forward_hook(lambda _, given, __: lengths.append(given[0].shape[1]))
-    return lengths
+    """Of how many pieces the lowest layer gives the vectors from now on, each time that it is computed."""
+    pieces: list[int] = []
+    modules = pipe.shim.network.encoder.modules()
+    lowest = next(module for module in modules if isinstance(module, torch.nn.ModuleList))[0]
+    linear = next(module for module in lowest.modules() if isinstance(module, torch.nn.Linear))
+    linear.register_forward_hook(lambda _, __, given: pieces.append(given.numel() // given.shape[-1]))
+    return pieces
+
+
+def pieces_of(pipe: Multiner, nlp: Language) -> int:
+    return pipe.shim.count_pieces([example.predicted for example in make_examples(nlp)])
 
 
 @pytest.mark.parametrize("family", LAYERS_ONE_BY_ONE)
@@ -74,21 +79,47 @@ def test_loss_and_gradients_are_those_of_computing_every_layer_in_every_step(fam
 
 def test_each_window_goes_through_frozen_layers_once(tiny_encoder):
     nlp, pipe = make_pipe(tiny_encoder, frozen_layers=1)
-    lengths = computations(pipe)
+    computed = computations(pipe)
     for _ in range(3):
         pipe.update(make_examples(nlp), drop=0.5)
-    assert len(lengths) == len(SENTENCES)
+    assert computed == [pieces_of(pipe, nlp)]
+
+
+def test_a_window_that_comes_twice_in_a_batch_is_computed_once(tiny_encoder):
+    nlp, pipe = make_pipe(tiny_encoder, frozen_layers=1)
+    computed = computations(pipe)
+    pipe.update([*make_examples(nlp), *make_examples(nlp)])
+    assert computed == [pieces_of(pipe, nlp)]
 
 
 def test_no_more_is_remembered_than_there_is_room_for(tiny_encoder):
-    nlp, pipe = make_pipe(tiny_encoder, frozen_layers=1)
-    lengths = computations(pipe)
-    pipe.update(make_examples(nlp))
-    nlp, pipe = make_pipe(tiny_encoder, frozen_layers=1, remembered_pieces=lengths[0])
-    again = computations(pipe)
+    nlp, pipe = make_pipe(tiny_encoder)
+    first, *others = make_examples(nlp)
+    room, too_many = (pipe.shim.count_pieces([each.predicted for each in some]) for some in ([first], others))
+    nlp, pipe = make_pipe(tiny_encoder, frozen_layers=1, remembered_pieces=room)
+    computed = computations(pipe)
+    first, *others = make_examples(nlp)
     for _ in range(2):
-        pipe.update(make_examples(nlp))
-    assert again == lengths + lengths[1:]
+        pipe.update([first])
+        pipe.update(others)
+    assert computed == [room, too_many, too_many]
+
+
+def test_what_is_gone_on_from_is_computed_together_with_what_it_was_together_with_before(tiny_encoder):
+    nlp, pipe = make_pipe(tiny_encoder, frozen_layers=1)
+    examples = make_examples(nlp)
+    pipe.update(examples[:2])
+    pipe.update(examples[2:])
+    parts = [pipe.shim.count_pieces([each.predicted for each in some]) for some in (examples[:2], examples[2:])]
+    nlp, other = make_pipe(tiny_encoder, frozen_layers=1)
+    other.shim.continue_from(AdamW(0.0), torch.empty(0), {}, pipe.shim.remembered())
+    computed = computations(other)
+    examples = make_examples(nlp)
+    other.update(examples[-1:])
+    assert computed == parts[1:]
+    other.update(examples)
+    assert computed == parts[::-1]
+    assert other.shim.remembered().equal(pipe.shim.remembered())
 
 
 def test_copies_do_not_remember_and_predict_alike(tiny_encoder):
@@ -97,9 +128,9 @@ def test_copies_do_not_remember_and_predict_alike(tiny_encoder):
     doc = Doc(nlp.vocab, words=SENTENCES[0][0])
     for other in (copy.deepcopy(pipe), pickle.loads(pickle.dumps(pipe))):
         assert (other.model.predict([doc])[0] == pipe.model.predict([doc])[0]).all()
-        lengths = computations(other)
+        computed = computations(other)
         other.update(make_examples(nlp))
-        assert len(lengths) == len(SENTENCES)
+        assert computed == [pieces_of(pipe, nlp)]
 
 
 def test_a_loaded_pipeline_trains_on_with_the_same_layers_frozen(tiny_encoder, tmp_path):

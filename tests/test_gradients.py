@@ -100,7 +100,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(tiny_encoder):
     for checkpointing in (False, True):
         nlp, pipe = make_pipe(tiny_encoder, gradient_checkpointing=checkpointing)
         count = [0]
-        pipe.shim.network.encoder.encoder.layer[0].attention.register_forward_hook(
+        pipe.shim.network.encoder.encoder.layer[0].attention.self.query.register_forward_hook(
             lambda *_, count=count: count.__setitem__(0, count[0] + 1)
         )
         torch.manual_seed(0)

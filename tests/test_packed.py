@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from multiner.encoder import load_encoder
 from multiner.linear import FEW_ROWS, FloatLinear, Int8Linear
+from multiner.network import WordTagger
 from multiner.packed import pack_encoder
 from multiner.precision import has_fast_bfloat16, has_fast_int8, number_format
 from multiner.windows import places_in_rows
@@ -81,6 +82,40 @@ def test_fewer_bits_give_nearly_the_same_vectors(module, number_type, most):
 @pytest.mark.parametrize("family", sorted(set(FAMILIES) - set(PACKED)))
 def test_encoders_that_are_built_otherwise_are_left_to_transformers(family, tmp_path):
     assert pack_encoder(load_encoder(save_encoder(family, tmp_path)).module, torch.float32) is None
+
+
+@pytest.mark.parametrize("frozen", [0, 1])
+@pytest.mark.parametrize("family", PACKED)
+def test_scores_and_gradients_in_training_are_those_of_windows_that_are_filled_up(family, frozen, tmp_path):
+    encoder = load_encoder(save_encoder(family, tmp_path))
+    torch.manual_seed(0)
+    network = WordTagger(encoder.module, encoder.width, tags=3)
+    if frozen:
+        network.freeze(frozen, encoder.reading.pad, remembered_pieces=1000)
+    network.set_dropout(0.0)
+    network.train()
+    lengths = [20, 20, 7, 3]
+    ids = pieces_of(encoder.module, lengths)
+    firsts = torch.tensor([0, 5, 19, 25, 46, 49])
+    network.meet(torch.cat([ids, torch.tensor([encoder.reading.pad])]))
+
+    places = torch.from_numpy(places_in_rows(lengths))
+    filled, mask = torch.full((4, 20), encoder.reading.pad), torch.zeros(4, 20, dtype=torch.int64)
+    filled.view(-1)[places], mask.view(-1)[places] = ids, 1
+    gradients, scores = [], []
+    for given in (network(filled, mask, places[firsts]), network.learn_packed(ids, lengths, firsts)):
+        functional.cross_entropy(given, torch.tensor([0, 1, 2, 0, 1, 2])).backward()
+        scores.append(given.detach())
+        gradients.append({name: parameter.grad for name, parameter in network.trained()})
+        for _, parameter in network.trained():
+            parameter.grad = None
+    torch.testing.assert_close(scores[1], scores[0], rtol=1e-5, atol=1e-5)
+    assert any(gradient is not None and gradient.any() for gradient in gradients[0].values())
+    for name, gradient in gradients[0].items():
+        if gradient is None or gradients[1][name] is None:
+            assert gradient is gradients[1][name], name
+        else:
+            torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-6, msg=name)
 
 
 @given(lengths=LENGTHS)

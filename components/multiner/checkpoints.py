@@ -2,8 +2,8 @@
 
 They lie in OUTPUT/checkpoint, one folder for each, `step-000120` and so on, of which the last two are kept. A folder
 gets its name when all of it is written. What is in it is JSON and safetensors: for each component its labels, tokenizer
-and weights, the moments of its optimizer and the order in which it met rows of the embedding; the states of all random
-numbers; and what the loop knows, `Progress`.
+and weights, the moments of its optimizer, the order in which it met rows of the embedding, and the windows of which it
+remembers what frozen layers gave; the states of all random numbers; and what the loop knows, `Progress`.
 """
 
 import hashlib
@@ -31,6 +31,7 @@ from .shared import SharedShim
 
 FOLDER, FINISHED = "checkpoint", "finished.json"
 PROGRESS, RANDOM, MOMENTS, MET = "progress.json", "random.safetensors", "optimizer.safetensors", "embedding.met"
+REMEMBERED = "frozen.remembered"
 KEPT = 2
 
 
@@ -133,6 +134,7 @@ def write_checkpoint(output: Path, nlp: Language, progress: Progress, origin: di
     if torch.cuda.is_available():
         states = distributed.gather(torch.cuda.get_rng_state())
         tensors |= {f"cuda.{rank}": state for rank, state in enumerate(states)}
+    remembered = {name: distributed.gather_unlike(each.shim.remembered()) for name, each in _trained(nlp)}
     if not ranks.is_first():
         return
     folder = output / FOLDER
@@ -142,7 +144,8 @@ def write_checkpoint(output: Path, nlp: Language, progress: Progress, origin: di
         for name, component in _trained(nlp):
             component.to_disk(unfinished / name, exclude=["vocab"])
             met = component.shim.network.embedding.met
-            _save({**component.shim.moments(), MET: met}, unfinished / f"{name}.{MOMENTS}")
+            of_ranks = {f"{REMEMBERED}.{rank}": windows for rank, windows in enumerate(remembered[name])}
+            _save({**component.shim.moments(), MET: met, **of_ranks}, unfinished / f"{name}.{MOMENTS}")
     for old in _all(folder)[:-KEPT]:
         shutil.rmtree(old)
     remove_unfinished(folder)
@@ -183,7 +186,8 @@ def restore(checkpoint: Path, nlp: Language, optimizer: AdamW, progress: Progres
     for name, component in _trained(nlp):
         component.from_disk(checkpoint / name, exclude=["vocab"])
         tensors = safetensors.torch.load_file(checkpoint / f"{name}.{MOMENTS}")
-        component.shim.continue_from(optimizer, tensors.pop(MET), tensors)
+        remembered = [tensors.pop(f"{REMEMBERED}.{rank}") for rank in range(ranks.count())]
+        component.shim.continue_from(optimizer, tensors.pop(MET), tensors, remembered[ranks.number()])
     states = srsly.read_json(checkpoint / PROGRESS)["random"]
     random.setstate(as_random_state(states["python"]))
     kind, keys, *rest = states["numpy"]

@@ -99,6 +99,14 @@ def gather(tensor: torch.Tensor) -> list[torch.Tensor]:
     return [each.to(tensor.device) for each in received]
 
 
+def gather_unlike(numbers: torch.Tensor) -> list[torch.Tensor]:
+    """The whole numbers of all ranks, array (any length,) each, in their order."""
+    sizes = [int(size) for size in gather(torch.tensor([len(numbers)]))]
+    padded = numbers.new_zeros(max(sizes))
+    padded[: len(numbers)] = numbers
+    return [each[:size] for each, size in zip(gather(padded), sizes, strict=True)]
+
+
 def mean(value: float, weight: int) -> float:
     """The mean of a value over all ranks, weighted; 0 if all weights are."""
     sums = torch.stack(gather(torch.tensor([value * weight, weight], dtype=torch.float64))).sum(0)
@@ -139,13 +147,9 @@ def average_gradients(network: WordTagger, words: int) -> None:
 def agree_on_rows(network: WordTagger) -> None:
     """Have all ranks train the same rows of the embedding, in the same order: those that any of them has met."""
     embedding = network.embedding
-    new = embedding.met[embedding.agreed :]
-    sizes = [int(size) for size in gather(torch.tensor([len(new)], device=new.device))]
-    if not any(sizes):
+    met_by_any = torch.unique(torch.cat(gather_unlike(embedding.met[embedding.agreed :])))
+    if not len(met_by_any):
         return
-    padded = torch.full((max(sizes),), -1, dtype=torch.long, device=new.device)
-    padded[: len(new)] = new
-    met_by_any = torch.unique(torch.cat([ids[:size] for ids, size in zip(gather(padded), sizes, strict=True)]))
     embedding.meet_in_order(torch.cat([embedding.met[: embedding.agreed], met_by_any]))
 
 

@@ -15,6 +15,8 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from .errors import UserError
+from .packed import embed, groups_of, own_layers, through_layer
+from .remembered import Remembered
 
 
 class LayersCannotBeFrozen(UserError, ValueError):
@@ -26,16 +28,17 @@ class FrozenLayers:
 
     encoder (nn.Module): A Hugging Face encoder. All of it is frozen but for the layers above.
     count (int): How many layers do not learn, besides the embeddings; at least 1, and not all of them.
+    pad (int): The piece that windows are filled up with.
     remembered_pieces (int): The most pieces whose vectors are remembered; later windows are computed each time.
     RAISES: LayersCannotBeFrozen.
     """
 
-    def __init__(self, encoder: nn.Module, count: int, remembered_pieces: int) -> None:
+    def __init__(self, encoder: nn.Module, count: int, pad: int, remembered_pieces: int) -> None:
         self._layers = _layers(encoder, count)
         self._encoder = encoder
-        self._count = count
-        self._room = remembered_pieces
-        self._remembered: dict[bytes, torch.Tensor] = {}
+        self.count = count
+        self._pad = pad
+        self.remembered = Remembered(remembered_pieces)
         self._returned: Any = None  # what a layer returned, whose form all of them have
         encoder.requires_grad_(False)
         for layer in self._learning():
@@ -47,8 +50,15 @@ class FrozenLayers:
         for layer in self._learning():
             layer.train()
 
+    def below(self, windows: Sequence[torch.Tensor]) -> torch.Tensor:
+        """What these layers of an encoder that can be packed give, array (pieces of all windows, width).
+
+        windows: The pieces of each, array (pieces,), on a CPU.
+        """
+        return torch.cat(self.remembered(windows, self._packed))
+
     def vectors(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """What the encoder gives in training: array (batch, pieces, width); gradients reach the layers above.
+        """What the whole encoder gives in training: array (batch, pieces, width); gradients reach the layers above.
 
         ids (batch, pieces): Piece ids with special pieces, filled up on the right.
         mask (batch, pieces): 1 for pieces, 0 for filling.
@@ -56,12 +66,12 @@ class FrozenLayers:
         if ids.device.type != "cpu":
             vectors: torch.Tensor = self._encoder(input_ids=ids, attention_mask=mask).last_hidden_state
             return vectors
-        # Each window goes alone through the frozen layers: in a batch, sums would be rounded by the shape of the
-        # batch, and a run that was killed and goes on would remember other last digits.
         windows = [row[:length] for row, length in zip(ids, mask.sum(1).tolist(), strict=True)]
-        given = pad_sequence([self._of_window(window) for window in windows], batch_first=True)
-        frozen = list(self._layers[: self._count])
-        self._put([_StandIn(_in_form(self._returned, given))] * self._count)
+        given = pad_sequence(self.remembered(windows, self._filled), batch_first=True)
+        if self._returned is None:
+            self._filled(windows[:1])  # all were computed by another
+        frozen = list(self._layers[: self.count])
+        self._put([_StandIn(_in_form(self._returned, given))] * self.count)
         try:
             vectors = self._encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         finally:
@@ -72,32 +82,35 @@ class FrozenLayers:
         for number, layer in enumerate(lowest):
             self._layers[number] = layer
 
-    def _of_window(self, ids: torch.Tensor) -> torch.Tensor:
-        """Array (pieces, width): what the frozen layers give for one window."""
-        key = ids.numpy().tobytes()
-        known = self._remembered.get(key)
-        if known is not None:
-            return known
-        reached = self._layers[self._count - 1].register_forward_hook(_stop)
+    def _packed(self, windows: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        lengths = [len(window) for window in windows]
+        groups = groups_of(lengths)
+        with torch.no_grad():
+            vectors = embed(self._encoder, torch.cat(list(windows)), groups)
+            for layer in own_layers(self._encoder)[: self.count]:
+                vectors = through_layer(layer, vectors, groups)
+        return list(vectors.split(lengths))
+
+    def _filled(self, windows: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        ids = pad_sequence(list(windows), batch_first=True, padding_value=self._pad)
+        mask = pad_sequence([torch.ones_like(window) for window in windows], batch_first=True)
+        reached = self._layers[self.count - 1].register_forward_hook(_stop)
         try:
             with torch.no_grad():
-                self._encoder(input_ids=ids[None], attention_mask=torch.ones_like(ids)[None])
+                self._encoder(input_ids=ids, attention_mask=mask)
         except _Reached as reaching:
             self._returned = reaching.output
         finally:
             reached.remove()
-        vectors: torch.Tensor = _first(self._returned)[0]
-        if self._room >= len(vectors):
-            self._room -= len(vectors)
-            self._remembered[key] = vectors
-        return vectors
+        rows = _first(self._returned)
+        return [row[: len(window)].clone() for row, window in zip(rows, windows, strict=True)]
 
     def _learning(self) -> nn.ModuleList:
-        return self._layers[self._count :]
+        return self._layers[self.count :]
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and other processes remember nothing."""
-        return {**self.__dict__, "_remembered": {}, "_returned": None}
+        return {**self.__dict__, "remembered": self.remembered.emptied(), "_returned": None}
 
 
 class _StandIn(nn.Module):

@@ -28,7 +28,7 @@ from .gradients import Gradients, join, put_back, set_aside
 from .manifest import REMEDY, ModelFilesError
 from .network import WordTagger
 from .optimizer import AdamW, NamedAdamW, step_adamw
-from .packed import pack_encoder
+from .packed import can_be_packed, pack_encoder
 from .pieces import PieceCutter, Pieces
 from .precision import Precision, arithmetic, floating_format, number_format
 from .storage import STORAGES, Storage, pack, unpack
@@ -212,7 +212,7 @@ class TaggerShim(Shim):
         if self.cfg.get("gradient_checkpointing"):
             _keep_less(encoder.module)
         if self.cfg.get("frozen_layers"):
-            network.freeze(self.cfg["frozen_layers"], self.cfg["remembered_pieces"])
+            network.freeze(self.cfg["frozen_layers"], encoder.reading.pad, self.cfg["remembered_pieces"])
         network = network.to(get_torch_default_device()).eval()  # first, because memory may not suffice
         self.description = encoder.describe()
         self._reading = encoder.reading
@@ -291,11 +291,11 @@ class TaggerShim(Shim):
         counts = self._cut(docs).counts if isinstance(docs, EveryPiece) else np.ones(sum(map(len, docs)), np.int64)
         piece_rows = np.cumsum(counts) - counts if isinstance(docs, EveryPiece) else None
         batches = list(self._batches(docs, piece_rows))
-        filled = [self._fill_up(batch) for batch in batches]
-        for each in filled:
-            network.meet(each.ids)
+        for batch in batches:
+            network.meet(torch.from_numpy(np.append(batch.ids, self._reading.pad)).to(self.device))
+        learn = self._make_learner(network)
         with arithmetic(floating_format(self.cfg["precision"], self.device), self.device):
-            outputs = [network(*each) for each in filled]
+            outputs = [learn(batch) for batch in batches]
         scores = np.zeros((int(counts.sum()), network.head.out_features), np.float32)
         for batch, output in zip(batches, outputs, strict=True):
             scores[batch.rows] = output.detach().cpu().numpy()
@@ -309,6 +309,14 @@ class TaggerShim(Shim):
             return []
 
         return (_split(scores, docs) if piece_rows is None else _piece_scores(scores, docs, counts)), backprop
+
+    def _make_learner(self, network: WordTagger) -> Scorer:
+        """What scores the words of batches in training."""
+        if self.device.type == "cpu" and can_be_packed(network.encoder):
+            return lambda batch: network.learn_packed(
+                torch.from_numpy(batch.ids), batch.lengths, torch.from_numpy(batch.firsts)
+            )
+        return lambda batch: network(*self._fill_up(batch))
 
     def piece_texts(self, doc: Doc) -> list[list[str]] | None:
         """The pieces of each word as the vocabulary spells them; white space has none.
@@ -474,12 +482,22 @@ class TaggerShim(Shim):
         """What the optimizer remembers of its steps; nothing before the first one."""
         return {} if self._optimizer is None else self._optimizer.moments()
 
-    def continue_from(self, optimizer: AdamW, met: torch.Tensor, moments: dict[str, torch.Tensor]) -> None:
+    def remembered(self) -> torch.Tensor:
+        """The windows whose vectors behind frozen layers are remembered, array (numbers,) for `continue_from`."""
+        frozen = self.network.frozen
+        return torch.empty(0, dtype=torch.int64) if frozen is None else frozen.remembered.as_numbers()
+
+    def continue_from(
+        self, optimizer: AdamW, met: torch.Tensor, moments: dict[str, torch.Tensor], remembered: torch.Tensor
+    ) -> None:
         """Train on as before the network was saved.
 
         met (array (rows met,)): The rows of the embedding that were trained, in their order.
         moments: What `moments` gave.
+        remembered (array (numbers,)): What `remembered` gave.
         """
+        if self.network.frozen is not None:
+            self.network.frozen.remembered.compute_when_needed(remembered)
         self._start_learning(self.network)
         if len(met):
             self.network.embedding.meet_in_order(met.to(self.device))

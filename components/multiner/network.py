@@ -1,12 +1,15 @@
 """The network: an encoder, dropout, and one linear layer on the first piece of each word."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from .embedding import RowwiseEmbedding
 from .frozen import FrozenLayers
+from .packed import embed, groups_of, own_layers, through_last_layer, through_layer
 
 HEAD_SPREAD = 0.02
 SIXTEEN_BITS = 1 << 16
@@ -100,13 +103,14 @@ class WordTagger(WordHead):
         _replace_dropout(encoder)
         self.frozen: FrozenLayers | None = None
 
-    def freeze(self, layers: int, remembered_pieces: int) -> None:
+    def freeze(self, layers: int, pad: int, remembered_pieces: int) -> None:
         """Have the embeddings and so many of the lowest layers keep their weights.
 
+        pad (int): The piece that windows are filled up with.
         remembered_pieces (int): The most pieces whose vectors behind these layers are remembered.
         RAISES: LayersCannotBeFrozen.
         """
-        self.frozen = FrozenLayers(self.encoder, layers, remembered_pieces)
+        self.frozen = FrozenLayers(self.encoder, layers, pad, remembered_pieces)
 
     @property
     def embedding(self) -> RowwiseEmbedding:
@@ -128,6 +132,28 @@ class WordTagger(WordHead):
         else:
             vectors = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         return self.score(vectors.reshape(-1, vectors.shape[-1])[firsts])
+
+    def learn_packed(self, ids: torch.Tensor, lengths: Sequence[int], firsts: torch.Tensor) -> torch.Tensor:
+        """Score words in training as `forward` does, on a CPU and with an encoder that can be packed.
+
+        ids (pieces,): The pieces of all windows, special ones included, one window behind the other.
+        lengths (Sequence[int]): How many pieces each window has.
+        firsts (words,): Which of the pieces are the first of a word.
+        RETURNS (words, tags): Unnormalised scores.
+        """
+        groups = groups_of(lengths)
+        *layers, last = own_layers(self.encoder)
+        if self.frozen is None:
+            vectors = embed(self.encoder, ids, groups)
+        else:
+            vectors = self.frozen.below(ids.split(list(lengths)))
+            layers = layers[self.frozen.count :]
+        through = through_layer
+        if self.encoder.is_gradient_checkpointing:
+            through = partial(checkpoint, through_layer, use_reentrant=False)
+        for layer in layers:
+            vectors = through(layer, vectors, groups)
+        return self.score(through_last_layer(last, vectors, groups, firsts))
 
     def meet(self, ids: torch.Tensor) -> None:
         """Have the embedding rows of these pieces trained from now on, if the embeddings learn."""
