@@ -21,11 +21,13 @@ clean:
 $(VENV)/bin/python:
 	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), f'Python 3.11 or newer is needed, this is {sys.version}'"
 	$(PYTHON) -m venv $(VENV)
+	# The one that comes with Python takes half as long again to find out what to install.
+	$(INSTALL) --upgrade pip
 
 $(VENV)/run.installed: setup.cfg pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) --editable ".[project]"
 	touch $@
 
 $(VENV)/test.installed: $(VENV)/run.installed
-	$(INSTALL) --editable ".[project,hub,report,shared,benchmark,parquet,demo,test]"
+	$(INSTALL) --editable ".[project,hub,report,shared,benchmark,parquet,demo,tensorboard,test]"
 	touch $@

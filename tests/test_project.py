@@ -91,6 +91,7 @@ NOT_FOR_TRAINING = {
     "storage",
     "suspects",
     "tables",
+    "tensorboard",
     "training_curve",
     "training_speed",
     "trimming",

@@ -62,6 +62,11 @@ def going_on(done: GoingOn) -> Iterator[None]:
         _GOING_ON.reset(token)
 
 
+def done_before() -> GoingOn:
+    """What was done of the run that a logger, which is being set up, is for."""
+    return _GOING_ON.get() or GoingOn()
+
+
 def progress_logger(
     total_steps: int, component: str = "ner", output: Path | None = None
 ) -> Callable[[Language, IO[str], IO[str]], tuple[LogStep, Callable[[], None]]]:
@@ -79,7 +84,7 @@ def progress_logger(
     def setup(
         nlp: Language, stdout: IO[str] = sys.stdout, stderr: IO[str] = sys.stderr
     ) -> tuple[LogStep, Callable[[], None]]:
-        done = _GOING_ON.get() or GoingOn()
+        done = done_before()
         bar = Progress(
             TextColumn("training"),
             BarColumn(),
