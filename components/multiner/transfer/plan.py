@@ -37,8 +37,8 @@ CODE = (
         "frozen",
         "gradients",
     ),
-    *("linear", "loop", "matching", "model", "network", "optimizer", "packed", "pieces", "pipe", "precision", "ranks"),
-    *("self_training", "shared", "tags", "tokenizer", "training", "windows"),
+    *("linear", "loop", "matching", "model", "network", "optimizer", "packed", "pieces", "pipe", "precision"),
+    *("ranks", "remembered", "self_training", "shared", "tags", "tokenizer", "training", "windows"),
 )
 SIZES = ("hundreds", "thousands", "hundred_thousands")
 
