@@ -28,6 +28,7 @@ from multiner.benchmark_texts import (
     made_up_texts,
     sentences_of,
     shuffled_texts,
+    texts_for_latency,
     texts_of,
 )
 from multiner.calibration_report import describe_calibration, draw_reliability
@@ -46,7 +47,6 @@ from multiner.tables import show
 from multiner.training_speed import Comparison, compare_training
 
 LANGUAGES = ("de", "fr", "it", "en")
-SHORT_TEXT, LATENCIES = 15, 30  # words of the texts whose latency is taken, and how many of them
 
 app = typer.Typer(help=__doc__, add_completion=False, rich_markup_mode=None)
 
@@ -260,10 +260,9 @@ def speed(
         check_matplotlib()
         sources = files or [Path(f"../shared/data/wikineural/{language}/test.conllu") for language in LANGUAGES]
         texts = annotated_texts(sentences_of(sources, sentences), profile)
-        short = [" ".join(each.words) for each in sentences_of(sources, sentences) if len(each.words) == SHORT_TEXT]
+        short = texts_for_latency(sentences_of(sources, sentences))
         with err.status("") as status:
-            alone = (short or [text.text for text in texts])[:LATENCIES]
-            report = measure_speed(model, texts, alone, rounds, lambda way: status.update(f"{way} ..."))
+            report = measure_speed(model, texts, short, rounds, lambda way: status.update(f"{way} ..."))
         keep_figures({"texts_from": list(map(str, sources)), "profile": profile, **report}, output)
         picture = output.with_suffix(".png")
         draw_speed(report, picture)

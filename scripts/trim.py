@@ -31,7 +31,7 @@ def main(
         typer.Option("--check", help="A .spacy file to score the pipeline on before and after; repeat."),
     ] = None,
     report: Annotated[Path | None, typer.Option(help="A file for the figures, as JSON.")] = None,
-    text_column: Annotated[str, typer.Option(help="The column that has the texts.")] = "text",
+    text_column: Annotated[str, typer.Option("--text", help="The column that has the texts.")] = "text",
 ) -> None:
     """Write a copy of a pipeline that is a fraction of its size and finds what it found.
 

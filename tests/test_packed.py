@@ -103,9 +103,9 @@ def test_scores_and_gradients_in_training_are_those_of_windows_that_are_filled_u
     filled, mask = torch.full((4, 20), encoder.reading.pad), torch.zeros(4, 20, dtype=torch.int64)
     filled.view(-1)[places], mask.view(-1)[places] = ids, 1
     gradients, scores = [], []
-    for given in (network(filled, mask, places[firsts]), network.learn_packed(ids, lengths, firsts)):
-        functional.cross_entropy(given, torch.tensor([0, 1, 2, 0, 1, 2])).backward()
-        scores.append(given.detach())
+    for found in (network(filled, mask, places[firsts]), network.learn_packed(ids, lengths, firsts)):
+        functional.cross_entropy(found, torch.tensor([0, 1, 2, 0, 1, 2])).backward()
+        scores.append(found.detach())
         gradients.append({name: parameter.grad for name, parameter in network.trained()})
         for _, parameter in network.trained():
             parameter.grad = None
@@ -174,10 +174,10 @@ def test_a_copy_predicts_as_the_original(trained):
     other = spacy.blank("en")
     other.add_pipe("multiner", name="ner")
     other.from_bytes(trained.to_bytes())
+    docs = [Doc(trained.vocab, words=words) for words, _ in SENTENCES]
+    other.get_pipe("ner").tag_scores(docs)  # which prepares what a copy cannot have
     pipe = copy.deepcopy(other.get_pipe("ner"))
-    for ours, theirs in zip(
-        pipe.tag_scores([Doc(trained.vocab, words=words) for words, _ in SENTENCES]), expected, strict=True
-    ):
+    for ours, theirs in zip(pipe.tag_scores(docs), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 

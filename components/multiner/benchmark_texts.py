@@ -23,6 +23,8 @@ MADE_UP = f"made up, {WORDS_A_TEXT + 1} words each"
 # What texts can be made of sentences: the short ones alone, each by itself, or as many as make a long document.
 Profile = Literal["short", "middle", "long"]
 SHORT_WORDS, LONG_WORDS = 12, 10_000
+# How many words a text has whose latency is taken, and how many such texts there are at most.
+LATENCY_WORDS, LATENCIES = 15, 30
 
 
 class Text(NamedTuple):
@@ -95,6 +97,13 @@ def annotated_texts(sentences: Iterable[Sentence], profile: Profile) -> list[Tex
             texts.append(_as_text(gathered))
             gathered, size = [], 0
     return [*texts, _as_text(gathered)] if gathered else texts
+
+
+def texts_for_latency(sentences: Iterable[Sentence]) -> list[str]:
+    """Short texts to be tagged one by one: sentences of 15 words, or whatever there is without such."""
+    words = [sentence.words for sentence in sentences]
+    short = [each for each in words if len(each) == LATENCY_WORDS]
+    return [" ".join(each) for each in (short or words)[:LATENCIES]]
 
 
 def _as_text(docs: Sequence[Doc]) -> Text:

@@ -5,9 +5,11 @@ What could fill memory are different words, in spaCy's vocabulary and in what is
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from spacy.language import Language
 from spacy.util import minibatch
@@ -16,6 +18,16 @@ from .compacting import compact
 from .pictures import BLUE, FAINT, INK, drawing, write_png
 
 MEGABYTE = 1 << 20
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def in_own_process(
+    function: Callable[Arguments, Result], *arguments: Arguments.args, **options: Arguments.kwargs
+) -> Result:
+    """What a function returns that is called in a new process, whose memory and imports are its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *arguments, **options).result()
 
 
 def resident_bytes() -> int:

@@ -174,6 +174,7 @@ class TaggerShim(Shim):
     """
 
     _model: WordTagger | None
+    reading: Reading  # how text is put before the encoder
     description_files: tuple[str, ...] = DESCRIPTION_FILES
 
     def __init__(self, config: dict[str, Any]) -> None:
@@ -215,7 +216,7 @@ class TaggerShim(Shim):
             network.freeze(self.cfg["frozen_layers"], encoder.reading.pad, self.cfg["remembered_pieces"])
         network = network.to(get_torch_default_device()).eval()  # first, because memory may not suffice
         self.description = encoder.describe()
-        self._reading = encoder.reading
+        self.reading = encoder.reading
         self._capacity = min(int(self.cfg["window"]), encoder.reading.capacity)
         # An encoder that reads less than `window` cannot have windows that share more than it reads.
         self._overlap = min(int(self.cfg["overlap"]), (self._capacity - 1) // 2)
@@ -292,7 +293,7 @@ class TaggerShim(Shim):
         piece_rows = np.cumsum(counts) - counts if isinstance(docs, EveryPiece) else None
         batches = list(self._batches(docs, piece_rows))
         for batch in batches:
-            network.meet(torch.from_numpy(np.append(batch.ids, self._reading.pad)).to(self.device))
+            network.meet(torch.from_numpy(np.append(batch.ids, self.reading.pad)).to(self.device))
         learn = self._make_learner(network)
         with arithmetic(floating_format(self.cfg["precision"], self.device), self.device):
             outputs = [learn(batch) for batch in batches]
@@ -331,11 +332,6 @@ class TaggerShim(Shim):
     def tokenizer(self) -> Tokenizer:
         """What cuts words into pieces."""
         return self._cutter.tokenizer
-
-    @property
-    def reading(self) -> Reading:
-        """How text is put before the encoder."""
-        return self._reading
 
     def count_pieces(self, docs: Sequence[Doc]) -> int:
         """How many pieces the encoder reads of documents, special ones and those that two windows share included."""
@@ -397,7 +393,7 @@ class TaggerShim(Shim):
         self, pieces: Pieces, windows: list[Window], first: int, piece_rows: NDArray[np.int64] | None
     ) -> Iterator[_Batch]:
         """Put windows into batches; `first` is added to the numbers of their words."""
-        reading = self._reading
+        reading = self.reading
         starts = np.cumsum(pieces.counts) - pieces.counts
         ends = starts + pieces.counts
         windows = [window for window in windows if pieces.counts[window.keep_start : window.keep_end].any()]
@@ -405,8 +401,8 @@ class TaggerShim(Shim):
         budget = int(self.cfg["batch_pieces"])
         before, special = len(reading.prefix), len(reading.prefix) + len(reading.suffix)
         for members in batches_by_pieces([length + special for length in lengths], budget):
-            total = sum(lengths[member] for member in members) + special * len(members)
-            ids = np.empty(total, np.int64)
+            every_length = [lengths[member] + special for member in members]
+            ids = np.empty(sum(every_length), np.int64)
             firsts, rows = [], []
             begin = 0
             for member in members:
@@ -424,14 +420,13 @@ class TaggerShim(Shim):
                 firsts.append(scored - first_piece + before + begin)
                 rows.append(own_rows)
                 begin += length + special
-            every_length = [lengths[member] + special for member in members]
             yield _Batch(ids, every_length, np.concatenate(firsts), np.concatenate(rows))
 
     def _fill_up(self, batch: _Batch) -> _Filled:
         """A batch with its windows as rows that are filled up to the longest."""
         shape = (len(batch.lengths), max(batch.lengths))
         places = places_in_rows(batch.lengths)
-        ids = np.full(shape, self._reading.pad, np.int64)
+        ids = np.full(shape, self.reading.pad, np.int64)
         mask = np.zeros(shape, np.int64)
         ids.flat[places] = batch.ids
         mask.flat[places] = 1
@@ -540,7 +535,7 @@ class TaggerShim(Shim):
 
     def pieces_of(self, words: Sequence[str]) -> set[int]:
         """The pieces that any of these words is made of."""
-        cutter = PieceCutter(self.tokenizer, self._reading.unknown, sys.maxsize)
+        cutter = PieceCutter(self.tokenizer, self.reading.unknown, sys.maxsize)
         return set(cutter(range(len(words)), words.__getitem__).ids.tolist())
 
     def keep_pieces(self, pieces: Collection[int]) -> int:

@@ -7,9 +7,7 @@ its first piece, a collator that fills up batches, AdamW with a weight decay of 
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +24,7 @@ from spacy.vocab import Vocab
 
 from .docbins import read_docs, without_annotation
 from .errors import UserError
-from .memory_use import MEGABYTE, peak_megabytes
+from .memory_use import MEGABYTE, in_own_process, peak_megabytes
 from .predictions import word_spans
 from .tags import IGNORED, LabelStrategy, piece_labels, tag_names, tags_from_spans
 
@@ -71,14 +69,12 @@ def compare_training(comparison: Comparison) -> dict[str, Report]:
         "test_default" and "test_strict" (F1 by seqeval); and "ratio" of the speeds and of the memory.
     RAISES: TrainerMissing; FileNotFoundError.
     """
-    reports = {name: _in_own_process(side, comparison) for name, side in (("usual", train_usual), ("ours", train_ours))}
+    reports = {
+        name: in_own_process(_measure, side, comparison)
+        for name, side in (("usual", train_usual), ("ours", train_ours))
+    }
     ratio = {key: reports["ours"][key] / reports["usual"][key] for key in ("sentences_per_second", "peak_memory_mb")}
     return {**reports, "ratio": {key: round(value, 2) for key, value in ratio.items()}}
-
-
-def _in_own_process(side: Callable[[Comparison], Report], comparison: Comparison) -> Report:
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_measure, side, comparison).result()
 
 
 def _measure(side: Callable[[Comparison], Report], comparison: Comparison) -> Report:
