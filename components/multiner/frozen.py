@@ -68,8 +68,6 @@ class FrozenLayers:
             return vectors
         windows = [row[:length] for row, length in zip(ids, mask.sum(1).tolist(), strict=True)]
         given = pad_sequence(self.remembered(windows, self._filled), batch_first=True)
-        if self._returned is None:
-            self._filled(windows[:1])  # all were computed by another
         frozen = list(self._layers[: self.count])
         self._put([_StandIn(_in_form(self._returned, given))] * self.count)
         try:

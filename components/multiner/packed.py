@@ -33,7 +33,7 @@ class Group(NamedTuple):
 class Layer(NamedTuple):
     """The parts of one layer, in the order in which they are computed, and how many heads its attention has.
 
-    What attends and what is widened comes out of `attended` and `outer` as it is added to what went in.
+    `attended` and `outer` give what is added to the vectors before; in training that is after dropout.
     """
 
     queries_keys_values: Callable[[torch.Tensor], Sequence[torch.Tensor]]
