@@ -14,9 +14,10 @@ from spacy.tokens import Doc
 from torch.nn import functional
 
 from multiner.encoder import load_encoder
+from multiner.layout import TYPES, layout_of, shapes_of
 from multiner.linear import FEW_ROWS, FloatLinear, Int8Linear
 from multiner.network import WordTagger
-from multiner.packed import pack_encoder
+from multiner.packed_encoder import PackedEncoder
 from multiner.precision import has_fast_bfloat16, has_fast_int8, number_format
 from multiner.windows import places_in_rows
 
@@ -24,7 +25,7 @@ from .conftest import SENTENCES, learn_by_heart, make_examples
 from .families import FAMILIES, POSITIONS, save_encoder
 
 CPU = torch.device("cpu")
-PACKED = ["bert", "camembert", "electra", "roberta", "xlm-roberta"]
+PACKED = sorted(TYPES)
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=6)
 
 
@@ -43,6 +44,10 @@ def pieces_of(module, lengths):
     return torch.arange(sum(lengths)) % (len(module.get_input_embeddings().weight) - 5) + 5
 
 
+def pack(module, number_type):
+    return PackedEncoder(layout_of(module.config.to_dict()), module.state_dict(), number_type)
+
+
 def read_alone(module, ids, lengths):
     """What the encoder gives for each window by itself, behind each other."""
     return torch.cat([module(input_ids=window[None]).last_hidden_state[0] for window in ids.split(lengths)])
@@ -54,7 +59,7 @@ def test_windows_of_all_lengths_have_the_vectors_that_the_encoder_gives_each_alo
     wanted = data.draw(st.lists(st.integers(0, sum(lengths) - 1), max_size=9).map(torch.tensor)).long()
     ids = pieces_of(module, lengths)
     with torch.inference_mode():
-        found = pack_encoder(module, torch.float32)(ids, lengths, wanted)
+        found = pack(module, torch.float32)(ids, lengths, wanted)
         expected = read_alone(module, ids, lengths)[wanted]
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
@@ -63,7 +68,7 @@ def test_as_many_pieces_as_the_encoder_reads(module):
     ids = pieces_of(module, [POSITIONS - 8])
     everywhere = torch.arange(len(ids))
     with torch.inference_mode():
-        found = pack_encoder(module, torch.float32)(ids, [len(ids)], everywhere)
+        found = pack(module, torch.float32)(ids, [len(ids)], everywhere)
         np.testing.assert_allclose(found, read_alone(module, ids, [len(ids)]), atol=2e-5)
 
 
@@ -73,15 +78,41 @@ def test_fewer_bits_give_nearly_the_same_vectors(module, number_type, most):
     ids = pieces_of(module, lengths)
     everywhere = torch.arange(len(ids))
     with torch.inference_mode():
-        exact = pack_encoder(module, torch.float32)(ids, lengths, everywhere)
-        found = pack_encoder(module, number_type)(ids, lengths, everywhere)
+        exact = pack(module, torch.float32)(ids, lengths, everywhere)
+        found = pack(module, number_type)(ids, lengths, everywhere)
     assert found.dtype == torch.float32
     assert 0 < (found - exact).norm() / exact.norm() < most
 
 
 @pytest.mark.parametrize("family", sorted(set(FAMILIES) - set(PACKED)))
 def test_encoders_that_are_built_otherwise_are_left_to_transformers(family, tmp_path):
-    assert pack_encoder(load_encoder(save_encoder(family, tmp_path)).module, torch.float32) is None
+    assert layout_of(load_encoder(save_encoder(family, tmp_path)).config) is None
+
+
+def test_the_tensors_of_a_layout_are_those_of_the_encoder(module):
+    shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    assert shapes_of(layout_of(module.config.to_dict())) == shapes
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hidden_act": "mish"},
+        {"hidden_act": ["gelu"]},
+        {"position_embedding_type": "relative_key"},
+        {"is_decoder": True},
+        {"num_attention_heads": 7},
+        {"num_hidden_layers": "2"},
+        {"hidden_size": 0},
+        {"layer_norm_eps": None},
+        {"pad_token_id": None},
+        {"model_type": "xmod"},
+    ],
+)
+def test_an_encoder_that_is_unusual_in_anything_is_left_to_transformers(changes, tmp_path):
+    config = load_encoder(save_encoder("xlm-roberta", tmp_path)).config
+    assert layout_of(config) is not None
+    assert layout_of(config | changes) is None
 
 
 @pytest.mark.parametrize("frozen", [0, 1])

@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import struct
+import subprocess
 import sys
 import time
 import traceback
@@ -16,12 +17,13 @@ import pytest
 import spacy
 import srsly
 from spacy.language import Language
+from spacy.tokens import Doc
 
 from multiner.manifest import ModelFilesError, checksums, write_manifest
 from multiner.optimizer import AdamW
 from multiner.pipe import Multiner
 
-from .conftest import make_examples
+from .conftest import SENTENCES, make_examples
 from .test_pipe import TEXTS, entities, scores
 
 FILES = ["cfg", "manifest.json", *(f"model/{name}.json" for name in ("config", "reading", "tokenizer"))]
@@ -272,6 +274,35 @@ def test_damaged_bytes_are_refused(trained, other):
         with pytest.raises(ModelFilesError, match="damaged"):
             pipe.from_bytes(nonsense)
     assert state(other) == before
+
+
+def test_loading_and_predicting_take_no_code_of_transformers(saved, trained):
+    """Importing it takes longer than all of the rest."""
+    # spaCy imports all components that are installed as soon as there is a pipeline, those of spacy-transformers too.
+    script = (
+        "import sys; sys.modules['transformers'] = None\n"
+        "from spacy.tokens import Doc; from spacy.vocab import Vocab\n"
+        "from multiner.model import Classifier; from multiner.pipe import Multiner\n"
+        "pipe = Multiner(Vocab(), Classifier(256, 64, 2048, 'float32'))\n"
+        "pipe.from_disk(sys.argv[1], exclude=['vocab'])\n"
+        "print([(entity.text, entity.label_) for entity in pipe(Doc(pipe.vocab, sys.argv[2:])).ents])"
+    )
+    words, _ = SENTENCES[0]
+    command = [sys.executable, "-c", script, str(saved / "ner"), *words]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    doc = trained(Doc(trained.vocab, list(words)))
+    assert doc.ents
+    assert found.strip() == str([(entity.text, entity.label_) for entity in doc.ents])
+
+
+def test_what_is_saved_anew_is_the_same_whether_or_not_there_is_a_network(saved, tmp_path):
+    pipe = spacy.blank("en").add_pipe("multiner", name="ner").from_disk(saved / "ner", exclude=["vocab"])
+    pipe.to_disk(tmp_path / "before")
+    assert pipe.shim.network
+    pipe.to_disk(tmp_path / "after")
+    for file in (name for name in FILES if name.startswith("model/")):
+        expected = (saved / "ner" / file).read_bytes()
+        assert (tmp_path / "before" / file).read_bytes() == (tmp_path / "after" / file).read_bytes() == expected
 
 
 def test_a_pipeline_can_be_saved_over_the_files_that_it_was_loaded_from(saved):

@@ -1,12 +1,12 @@
 """A Hugging Face encoder with its tokenizer: loaded once from a hub or a folder, then saved and restored without.
 
-`load_encoder` is for the start of training and may go to a hub. What it returns knows all that inference needs,
-and `save`/`restore` move it through plain JSON, `tokenizer.json` and safetensors: nothing is pickled, no code
-that came with a model is run, and restoring never touches the network.
+`load_encoder` is for the start of training and may go to a hub. What it returns knows all that inference needs;
+`describe` and `restore_encoder` move it through plain JSON, `tokenizer.json` and safetensors: nothing is pickled, no
+code that came with a model is run, and restoring never touches the network.
 """
 
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from torch import nn
 
 from .errors import UserError
 from .files import new_folder
+from .layout import POSITIONS_AFTER_PAD, Layout, layout_of, shapes_of
 from .vocabulary import trim_tokenizer
 
 # No encoder has more layers, and no number in a configuration is greater, than these: they bound what a damaged or
@@ -25,11 +26,6 @@ from .vocabulary import trim_tokenizer
 MOST_LAYERS = 1000
 GREATEST_NUMBER = 1 << 21
 ATTENTION_DROPOUT_NAMES = ("attention_probs_dropout_prob", "attention_dropout")
-# Types that count positions from the one after the padding's id on, so that fewer pieces fit than there are positions.
-POSITIONS_AFTER_PAD = {
-    *{"camembert", "data2vec-text", "longformer", "luke", "mpnet"},
-    *{"roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl"},
-}
 
 
 class EncoderNotFound(UserError, OSError):
@@ -68,8 +64,7 @@ class Encoder:
     @property
     def width(self) -> int:
         """Values in the vector of each piece."""
-        # Asked of the module, which knows the names that families have for it: DistilBERT's file says `dim`.
-        return int(self.module.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        return _width(self.module)
 
     def describe(self) -> dict[str, str]:
         """Everything but the weights, as file names with their contents."""
@@ -78,6 +73,34 @@ class Encoder:
             "reading.json": json.dumps(asdict(self.reading), indent=2),
             "tokenizer.json": self.tokenizer.to_str(),
         }
+
+
+@dataclass
+class SavedEncoder:
+    """What is known of an encoder that was saved, and fits together.
+
+    config (dict): The contents of its config.json.
+    weights (dict): Tensors by the names that transformers gives them.
+    layout (Layout | None): How it is built, if that is known here, so that it can predict without a module.
+    width (int): Values in the vector of each piece.
+    """
+
+    config: dict[str, Any]
+    tokenizer: Tokenizer
+    reading: Reading
+    weights: dict[str, torch.Tensor]
+    layout: Layout | None
+    width: int
+
+    def make(self) -> nn.Module:
+        """The module, which shares these weights.
+
+        RAISES: EncoderNotUsable where this version of transformers makes no such encoder.
+        """
+        with _uninitialised_weights():
+            module = _make_module(self.config)
+        module.load_state_dict(self.weights, assign=True)
+        return module.eval()
 
 
 def load_encoder(name: str, *, revision: str | None = None) -> Encoder:
@@ -116,24 +139,27 @@ def load_tokenizer(name: str, *, revision: str | None = None) -> tuple[Tokenizer
     return tokenizer.backend_tokenizer, _reading(tokenizer, config)
 
 
-def restore_encoder(description: dict[str, str], weights: dict[str, torch.Tensor]) -> Encoder:
-    """Make an encoder from what `Encoder.describe` gave and from its module's weights.
+def restore_encoder(description: dict[str, str], weights: dict[str, torch.Tensor]) -> SavedEncoder:
+    """Take up what `Encoder.describe` gave and its module's weights.
 
-    Nothing of the size that the configuration asks for is allocated before it is known to be that of the weights.
+    Nothing of the size that the configuration asks for is allocated before it is known to be that of the weights. Of
+    encoders that have a `Layout` nothing is made at all, and transformers is not imported.
 
     RAISES: EncoderNotUsable when they do not fit each other, or the description cannot be read.
     """
     settings = _read_settings(description["config.json"])
-    make = _module_maker(settings)
-    with torch.device("meta"):
-        outline = make()
-    _check_weights(outline, weights)
-    tokenizer = _read_tokenizer(description["tokenizer.json"], outline)
-    reading = _read_reading(description["reading.json"], outline)
-    with _uninitialised_weights():
-        module = make()
-    module.load_state_dict(weights, assign=True)
-    return Encoder(module.eval(), settings, tokenizer, reading)
+    layout = layout_of(settings)
+    if layout is not None:
+        _check_weights(shapes_of(layout), weights)
+        rows, width = layout.pieces, layout.width
+    else:
+        with torch.device("meta"):
+            outline = _make_module(settings)
+        _check_weights({name: tuple(tensor.shape) for name, tensor in outline.state_dict().items()}, weights)
+        rows, width = len(outline.get_input_embeddings().weight), _width(outline)  # type: ignore[operator]
+    tokenizer = _read_tokenizer(description["tokenizer.json"], rows)
+    reading = _read_reading(description["reading.json"], rows)
+    return SavedEncoder(settings, tokenizer, reading, weights, layout, width)
 
 
 def keep_pieces(description: dict[str, str], pieces: Collection[int], rows: int) -> tuple[dict[str, str], list[int]]:
@@ -186,26 +212,22 @@ def _read_settings(text: str) -> dict[str, Any]:
     return settings
 
 
-def _module_maker(settings: dict[str, Any]) -> Callable[[], nn.Module]:
-    """What makes the module of a configuration."""
+def _make_module(settings: dict[str, Any]) -> nn.Module:
+    """The module of a configuration, without the weights of a trained one."""
     from transformers import AutoConfig, AutoModel
 
-    def make() -> nn.Module:
-        try:
-            config = AutoConfig.for_model(**settings)
-            module: nn.Module = AutoModel.from_config(
-                config, torch_dtype=torch.float32, trust_remote_code=False, **_use_fused_attention(config)
-            )
-        except Exception as error:  # whatever the code of an encoder makes of settings that it cannot use
-            raise EncoderNotUsable(f"config.json describes no encoder that can be made here: {error}") from error
-        _drop_pooler(module)
-        return module
-
-    return make
+    try:
+        config = AutoConfig.for_model(**settings)
+        module: nn.Module = AutoModel.from_config(
+            config, torch_dtype=torch.float32, trust_remote_code=False, **_use_fused_attention(config)
+        )
+    except Exception as error:  # whatever the code of an encoder makes of settings that it cannot use
+        raise EncoderNotUsable(f"config.json describes no encoder that can be made here: {error}") from error
+    _drop_pooler(module)
+    return module
 
 
-def _check_weights(outline: nn.Module, weights: dict[str, torch.Tensor]) -> None:
-    expected = {name: tuple(tensor.shape) for name, tensor in outline.state_dict().items()}
+def _check_weights(expected: dict[str, tuple[int, ...]], weights: dict[str, torch.Tensor]) -> None:
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     unlike = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
     if unlike:
@@ -216,30 +238,35 @@ def _check_weights(outline: nn.Module, weights: dict[str, torch.Tensor]) -> None
         )
 
 
-def _rows(module: nn.Module) -> int:
-    """For how many pieces an encoder has a vector."""
-    return len(module.get_input_embeddings().weight)  # type: ignore[operator]
+def _width(module: nn.Module) -> int:
+    # Asked of the module, which knows the names that families have for it: DistilBERT's file says `dim`.
+    return int(module.config.hidden_size)  # type: ignore[union-attr, arg-type]
 
 
-def _read_tokenizer(text: str, module: nn.Module) -> Tokenizer:
+def _read_tokenizer(text: str, rows: int) -> Tokenizer:
+    """A tokenizer for an encoder that has a vector for so many pieces."""
     try:
         tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # tokenizers raises nothing more special
         raise EncoderNotUsable(f"tokenizer.json describes no tokenizer: {error}") from error
-    if tokenizer.get_vocab_size() > _rows(module):
+    # With added pieces counted it would put together the whole vocabulary, which takes longer than reading the weights.
+    pieces = max(
+        [tokenizer.get_vocab_size(with_added_tokens=False), *(1 + id for id in tokenizer.get_added_tokens_decoder())]
+    )
+    if pieces > rows:
         raise EncoderNotUsable(
-            f"tokenizer.json has {tokenizer.get_vocab_size()} pieces, and the encoder vectors for {_rows(module)}: it "
-            "is the tokenizer of another encoder."
+            f"tokenizer.json has {pieces} pieces, and the encoder vectors for {rows}: it is the tokenizer of another "
+            "encoder."
         )
     return tokenizer
 
 
-def _read_reading(text: str, module: nn.Module) -> Reading:
+def _read_reading(text: str, rows: int) -> Reading:
     try:
         content = json.loads(text)
         reading = Reading(**{**content, "prefix": tuple(content["prefix"]), "suffix": tuple(content["suffix"])})
         pieces = [*reading.prefix, *reading.suffix, reading.pad, reading.unknown]
-        sound = all(isinstance(piece, int) and 0 <= piece < _rows(module) for piece in pieces)
+        sound = all(isinstance(piece, int) and 0 <= piece < rows for piece in pieces)
         sound = sound and isinstance(reading.capacity, int) and 0 < reading.capacity <= GREATEST_NUMBER
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise EncoderNotUsable(f"reading.json is damaged: {error}") from error

@@ -21,14 +21,15 @@ from thinc.types import FloatsXd
 from tokenizers import Tokenizer
 
 from . import distributed, ranks
-from .encoder import Encoder, EncoderNotUsable, Reading, keep_pieces, restore_encoder
+from .encoder import Encoder, EncoderNotUsable, Reading, SavedEncoder, keep_pieces, restore_encoder
 from .errors import UserError
 from .files import give_usual_rights
 from .gradients import Gradients, join, put_back, set_aside
+from .layout import Layout, layout_of
 from .manifest import REMEDY, ModelFilesError
-from .network import WordTagger
+from .network import WordHead, WordTagger
 from .optimizer import AdamW, NamedAdamW, step_adamw
-from .packed import can_be_packed, pack_encoder
+from .packed_encoder import PackedEncoder
 from .pieces import PieceCutter, Pieces
 from .precision import Precision, arithmetic, floating_format, number_format
 from .storage import STORAGES, Storage, pack, unpack
@@ -167,6 +168,13 @@ class _Filled(NamedTuple):
 Scorer = Callable[[_Batch], torch.Tensor]
 
 
+class _Saved(NamedTuple):
+    """What was loaded of a network that is not made yet, since prediction on a CPU does without."""
+
+    encoder: SavedEncoder
+    head: WordHead
+
+
 class TaggerShim(Shim):
     """Holds the network and its tokenizer for thinc: prediction, gradients, updates, saving.
 
@@ -174,6 +182,7 @@ class TaggerShim(Shim):
     """
 
     _model: WordTagger | None
+    layout: Layout | None  # how the encoder is built, if that is known
     reading: Reading  # how text is put before the encoder
     description_files: tuple[str, ...] = DESCRIPTION_FILES
 
@@ -182,46 +191,61 @@ class TaggerShim(Shim):
         self.description: dict[str, str] = {}
         self.words = 0  # over which the gradients that wait for a step are the mean
         self._scorer: Scorer | None = None  # for prediction with the weights as they are
+        self._saved: _Saved | None = None
 
     @property
     def network(self) -> WordTagger:
-        """The torch module.
+        """The torch module. That of a pipeline which was loaded is made when it is first asked for.
 
         RAISES: ValueError when there is none yet.
         """
         if self._model is None:
-            raise ValueError(
-                "This model has no encoder yet. Call nlp.initialize() with an encoder, or load a trained pipeline."
-            )
+            saved = self._saved
+            if saved is None:
+                raise ValueError(
+                    "This model has no encoder yet. Call nlp.initialize() with an encoder, or load a trained pipeline."
+                )
+            self._model = self._prepared(_assemble(saved), saved.encoder.reading)
+            self._saved = self._scorer = None
         return self._model
+
+    @property
+    def _head(self) -> WordHead:
+        return self.network if self._saved is None else self._saved.head
 
     @property
     def is_ready(self) -> bool:
         """Whether there is a network to predict with."""
-        return self._model is not None
+        return self._model is not None or self._saved is not None
 
     @property
     def device(self) -> torch.device:
         """Where the network's weights are."""
-        return self.network.head.weight.device
+        return self._head.head.weight.device
 
     def start(self, encoder: Encoder, tags: int) -> None:
         """Take an encoder and put a new head with that many tags on it."""
-        self._adopt(encoder, WordTagger(encoder.module, encoder.width, tags))
+        network = self._prepared(WordTagger(encoder.module, encoder.width, tags), encoder.reading)
+        self._read_with(encoder, encoder.describe(), layout_of(encoder.config))
+        self._model, self._saved = network, None
 
-    def _adopt(self, encoder: Encoder, network: WordTagger) -> None:
+    def _prepared(self, network: WordTagger, reading: Reading) -> WordTagger:
+        """The network as the settings want it, where it is to compute."""
         if self.cfg.get("gradient_checkpointing"):
-            _keep_less(encoder.module)
+            _keep_less(network.encoder)
         if self.cfg.get("frozen_layers"):
-            network.freeze(self.cfg["frozen_layers"], encoder.reading.pad, self.cfg["remembered_pieces"])
-        network = network.to(get_torch_default_device()).eval()  # first, because memory may not suffice
-        self.description = encoder.describe()
+            network.freeze(self.cfg["frozen_layers"], reading.pad, self.cfg["remembered_pieces"])
+        return network.to(get_torch_default_device()).eval()
+
+    def _read_with(self, encoder: Encoder | SavedEncoder, description: dict[str, str], layout: Layout | None) -> None:
+        """Put text before this encoder from now on."""
+        self.description = description
         self.reading = encoder.reading
+        self.layout = layout
         self._capacity = min(int(self.cfg["window"]), encoder.reading.capacity)
         # An encoder that reads less than `window` cannot have windows that share more than it reads.
         self._overlap = min(int(self.cfg["overlap"]), (self._capacity - 1) // 2)
         self._cutter = PieceCutter(encoder.tokenizer, encoder.reading.unknown, max(self._capacity // LONGEST_WORD, 1))
-        self._model = network
         self._optimizer = None
         self._scorer = None
 
@@ -231,44 +255,40 @@ class TaggerShim(Shim):
         White space has zeros. Without `is_train` the function must not be called. Trained on `EveryPiece`, it gives
         `PieceScores` instead.
         """
-        network = self.network
+        head = self._head
         if os.getpid() != IMPORTED_BY:
             _prepare_forked(self.device)
         if not is_train:
-            if network.training:
-                network.eval()
-            return self._predict(network, docs), _no_backprop
-        return self._train(network, docs)
+            if head.training:
+                head.eval()
+            return self._predict(head, docs), _no_backprop
+        return self._train(self.network, docs)
 
-    def _predict(self, network: WordTagger, docs: Sequence[Doc]) -> list[Scores]:
-        scores = np.zeros((sum(map(len, docs)), network.head.out_features), np.float32)
+    def _predict(self, head: WordHead, docs: Sequence[Doc]) -> list[Scores]:
+        scores = np.zeros((sum(map(len, docs)), head.head.out_features), np.float32)
         with torch.inference_mode():
             # Two threads may make one each, which are alike.
-            score = self._scorer = self._scorer or self._make_scorer(network)
+            score = self._scorer = self._scorer or self._make_scorer(head)
             for batch in self._batches(docs):
                 scores[batch.rows] = score(batch).cpu().numpy()
         return _split(scores, docs)
 
-    def _make_scorer(self, network: WordTagger) -> Scorer:
+    def _make_scorer(self, head: WordHead) -> Scorer:
         """What scores the words of batches fastest on this machine."""
-        number_type = number_format(self.cfg["precision"], self.device)
-        packed = None
-        if self.device.type == "cpu":
-            packed = pack_encoder(network.encoder, number_type, self.cfg["float_layers"])
-        if packed is None:
-            number_type = floating_format(self.cfg["precision"], self.device)
+        if self.layout is not None and self.device.type == "cpu":
+            number_type = number_format(self.cfg["precision"], self.device)
+            packed = PackedEncoder(self.layout, self._encoder_weights(), number_type, self.cfg["float_layers"])
+            return lambda batch: head.score(
+                packed(torch.from_numpy(batch.ids), batch.lengths, torch.from_numpy(batch.firsts))
+            )
+        network, number_type = self.network, floating_format(self.cfg["precision"], self.device)
 
-            def score_filled(batch: _Batch) -> torch.Tensor:
-                with arithmetic(number_type, self.device):
-                    scores: torch.Tensor = network(*self._fill_up(batch))
-                    return scores
+        def score_filled(batch: _Batch) -> torch.Tensor:
+            with arithmetic(number_type, self.device):
+                scores: torch.Tensor = network(*self._fill_up(batch))
+                return scores
 
-            return score_filled
-
-        def score_packed(batch: _Batch) -> torch.Tensor:
-            return network.score(packed(torch.from_numpy(batch.ids), batch.lengths, torch.from_numpy(batch.firsts)))
-
-        return score_packed
+        return score_filled
 
     def compute_in(self, precision: Precision, float_layers: Sequence[int] = ()) -> None:
         """Predict in this number format from now on; see `Classifier`."""
@@ -313,7 +333,7 @@ class TaggerShim(Shim):
 
     def _make_learner(self, network: WordTagger) -> Scorer:
         """What scores the words of batches in training."""
-        if self.device.type == "cpu" and can_be_packed(network.encoder):
+        if self.device.type == "cpu" and self.layout is not None:
             return lambda batch: network.learn_packed(
                 torch.from_numpy(batch.ids), batch.lengths, torch.from_numpy(batch.firsts)
             )
@@ -515,12 +535,18 @@ class TaggerShim(Shim):
     def to_device(self, device_type: str, device_id: int) -> None:
         """Move the network to "cpu" or "cuda"."""
         self._scorer = None
-        if self._model is not None:
-            self._model.to(torch.device(device_type, device_id) if device_type == "cuda" else torch.device(device_type))
+        device = torch.device(device_type, device_id) if device_type == "cuda" else torch.device(device_type)
+        if self.is_ready and device.type != self.device.type:
+            self.network.to(device)
+
+    def _encoder_weights(self) -> dict[str, torch.Tensor]:
+        return self.network.encoder.state_dict() if self._saved is None else self._saved.encoder.weights
 
     def _weights(self) -> dict[str, torch.Tensor]:
-        self.network.eval()
-        return {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
+        self._head.eval()
+        head = {f"head.{name}": tensor for name, tensor in self._head.head.state_dict().items()}
+        encoder = {f"{ENCODER_PREFIX}{name}": tensor for name, tensor in self._encoder_weights().items()}
+        return {name: tensor.contiguous() for name, tensor in (head | encoder).items()}
 
     def _stored(self) -> dict[str, torch.Tensor]:
         """The weights as they are written: those of the head as they are, an encoder's as `stored_as` says."""
@@ -561,13 +587,17 @@ class TaggerShim(Shim):
         }
         try:
             encoder = restore_encoder(description, encoder_weights)
+            if weights["head.weight"].shape[1] != encoder.width:
+                raise ModelFilesError(f"{where}: the head has not the width of the encoder. {REMEDY}")
+            head = WordHead(encoder.width, len(weights["head.bias"]))
+            head.head.load_state_dict({"weight": weights["head.weight"], "bias": weights["head.bias"]})
+            saved = _Saved(encoder, head.eval())
+            is_made = encoder.layout is None or get_torch_default_device().type != "cpu"
+            network = self._prepared(_assemble(saved), encoder.reading) if is_made else None
         except EncoderNotUsable as error:
             raise ModelFilesError(f"{where}: {error} {REMEDY}") from error
-        network = WordTagger(encoder.module, encoder.width, len(weights["head.bias"]))
-        if weights["head.weight"].shape != network.head.weight.shape:
-            raise ModelFilesError(f"{where}: the head has not the width of the encoder. {REMEDY}")
-        network.head.load_state_dict({"weight": weights["head.weight"], "bias": weights["head.bias"]})
-        self._adopt(encoder, network)
+        self._read_with(encoder, description, encoder.layout)
+        self._model, self._saved = network, None if is_made else saved
 
     def to_bytes(self) -> bytes:
         """Configuration, tokenizer and weights; empty before there are any."""
@@ -634,6 +664,13 @@ def _check_head(weights: dict[str, torch.Tensor], tags: int | None, where: str) 
             f"{where}: the head scores {found} tags, and the labels in `cfg` make {tags}: they belong to another "
             f"pipeline. {REMEDY}"
         )
+
+
+def _assemble(saved: _Saved) -> WordTagger:
+    """The network of what was loaded."""
+    network = WordTagger(saved.encoder.make(), saved.encoder.width, saved.head.head.out_features)
+    network.head = saved.head.head
+    return network
 
 
 def _keep_less(module: torch.nn.Module) -> None:

@@ -2,23 +2,18 @@
 
 The pieces of all windows stand one behind the other, so that linear layers, norms and activations run over pieces
 alone, and attention over windows that are equally long. The last layer is computed for first pieces of words alone,
-which are all that is scored. In training the layers are the encoder's own. For prediction they are made anew, with one
-product for queries, keys and values, and in the number format that is fastest.
+which are all that is scored. In training the layers are the encoder's own, see `own_layers`; for prediction
+`multiner.packed_encoder` makes them anew.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
 from torch.nn import functional
 
-from .encoder import POSITIONS_AFTER_PAD
-from .linear import FloatLinear, Int8Linear, Linear
-
-# They have the same layers under the same names; in them RoBERTa and its kin differ in where positions begin.
-TYPES = {"bert", "camembert", "electra", "roberta", "xlm-roberta"}
+from .layout import POSITIONS_AFTER_PAD
 
 Part = Callable[[torch.Tensor], torch.Tensor]
 
@@ -44,16 +39,6 @@ class Layer(NamedTuple):
     outer: Part
     second_norm: Part
     heads: int
-
-
-def can_be_packed(module: nn.Module) -> bool:
-    """Whether an encoder is built as those that are packed."""
-    config: Any = module.config
-    return (
-        config.model_type in TYPES
-        and getattr(config, "position_embedding_type", "absolute") == "absolute"
-        and not getattr(config, "is_decoder", False)
-    )
 
 
 def groups_of(lengths: Sequence[int]) -> list[Group]:
@@ -139,81 +124,3 @@ def _first_position(module: Any) -> int:
 def _widening(module: Any) -> Any:
     """What widens embeddings to the width of layers; ELECTRA's small ones have narrower ones."""
     return getattr(module, "embeddings_project", None)
-
-
-def pack_encoder(
-    module: nn.Module, number_type: torch.dtype, float_layers: Collection[int] = ()
-) -> "PackedEncoder | None":
-    """An encoder as it predicts fastest on a CPU, or None if it is of a kind that is built in another way.
-
-    module (nn.Module): A Hugging Face encoder. What is packed has copies of some weights, so it is of no use any more
-        when they have changed.
-    number_type (torch.dtype): float32, bfloat16, or int8 for linear layers in int8 and the rest in float32.
-    float_layers (Collection[int]): Layers, counted from the lowest, whose products are float32 and not int8.
-    """
-    return PackedEncoder(module, number_type, float_layers) if can_be_packed(module) else None
-
-
-class PackedEncoder:
-    """From pieces of windows to vectors of those of them that are wanted; see `pack_encoder`."""
-
-    def __init__(self, module: Any, number_type: torch.dtype, float_layers: Collection[int]) -> None:
-        embeddings = module.embeddings
-        self._number_type = torch.float32 if number_type is torch.int8 else number_type
-        self._pieces: torch.Tensor = embeddings.word_embeddings.weight.detach()
-        positions = embeddings.position_embeddings.weight.detach() + embeddings.token_type_embeddings.weight.detach()[0]
-        self._positions: torch.Tensor = positions[_first_position(module) :]
-        self._norm = self._make_norm(embeddings.LayerNorm)
-        widening = _widening(module)
-        self._widen: Linear | None = None
-        if widening is not None:
-            self._widen = FloatLinear(widening.weight.detach(), widening.bias.detach(), self._number_type)
-        self._layers = [
-            self._make_layer(
-                layer, module.config.num_attention_heads, self._number_type if number in float_layers else number_type
-            )
-            for number, layer in enumerate(module.encoder.layer)
-        ]
-
-    def _make_layer(self, layer: Any, heads: int, number_type: torch.dtype) -> Layer:
-        def linear(*modules: nn.Linear) -> Linear:
-            weight = torch.cat([module.weight.detach() for module in modules])
-            bias = torch.cat([module.bias.detach() for module in modules])
-            return Int8Linear(weight, bias) if number_type is torch.int8 else FloatLinear(weight, bias, number_type)
-
-        attention = layer.attention.self
-        queries_keys_values = linear(attention.query, attention.key, attention.value)
-        return Layer(
-            lambda vectors: queries_keys_values(vectors).chunk(3, dim=1),
-            linear(layer.attention.output.dense),
-            self._make_norm(layer.attention.output.LayerNorm),
-            linear(layer.intermediate.dense),
-            layer.intermediate.intermediate_act_fn,
-            linear(layer.output.dense),
-            self._make_norm(layer.output.LayerNorm),
-            heads,
-        )
-
-    def _make_norm(self, module: nn.LayerNorm) -> Part:
-        assert module.bias is not None
-        weight, bias = (tensor.detach().to(self._number_type) for tensor in (module.weight, module.bias))
-        shape, epsilon = module.normalized_shape, module.eps
-        return lambda vectors: functional.layer_norm(vectors, shape, weight, bias, epsilon)
-
-    def __call__(self, ids: torch.Tensor, lengths: Sequence[int], wanted: torch.Tensor) -> torch.Tensor:
-        """Read windows.
-
-        ids (pieces,): The pieces of all windows, special ones included, one window behind the other.
-        lengths (Sequence[int]): How many pieces each window has.
-        wanted (words,): The pieces whose vectors are wanted.
-        RETURNS (words, width): Float32.
-        """
-        groups = groups_of(lengths)
-        positions = torch.cat([self._positions[:length].repeat(windows, 1) for length, windows in groups])
-        vectors = functional.embedding(ids, self._pieces).add_(positions)
-        vectors = self._norm(vectors.to(self._number_type))
-        if self._widen is not None:
-            vectors = self._widen(vectors)
-        for layer in self._layers[:-1]:
-            vectors = through_layer(layer, vectors, groups)
-        return through_last_layer(self._layers[-1], vectors, groups, wanted).float()

@@ -16,8 +16,8 @@ from spacy.training import Example
 from .docbins import read_docs, without_annotation
 from .errors import UserError
 from .files import swapped_folder
+from .layout import TYPES
 from .model import TaggerShim
-from .packed import TYPES, can_be_packed
 from .pipe import Multiner, with_own_encoder
 from .pipelines import load_pipeline
 from .precision import Precision, has_fast_int8
@@ -59,11 +59,10 @@ def quantise(model: str, output: Path, corpus: Path, most_loss: float = MOST_LOS
     RAISES: FileNotFoundError; ModelFilesError; Int8NotUsable; Int8LosesTooMuch.
     """
     nlp = load_pipeline(model)
-    pipe = _component(nlp)
+    pipe, layers = _component(nlp)
     shim = pipe.shim
     gold = list(read_docs(corpus, nlp.vocab))
     before = _measure(nlp, shim, gold, "auto")
-    layers = int(shim.network.encoder.config.num_hidden_layers)  # type: ignore[union-attr, arg-type]
     after = _measure(nlp, shim, gold, "int8")
     order: list[int] = []
     kept = 0
@@ -99,8 +98,8 @@ def quantising_table(report: dict[str, Any]) -> Table:
     )
 
 
-def _component(nlp: Language) -> Multiner:
-    """The component that can compute in int8."""
+def _component(nlp: Language) -> tuple[Multiner, int]:
+    """The component that can compute in int8, and how many layers its encoder has."""
     if not has_fast_int8(torch.device("cpu")):
         raise Int8NotUsable(
             "This processor has no instructions for products in int8 (VNNI), so nothing would be faster here and the "
@@ -109,13 +108,13 @@ def _component(nlp: Language) -> Multiner:
     pipe = next(iter(with_own_encoder(nlp)), None)
     if pipe is None:
         raise Int8NotUsable("The pipeline has no trained component `multiner` with an encoder of its own.")
-    encoder = pipe.shim.network.encoder
-    if not can_be_packed(encoder):
+    layout = pipe.shim.layout
+    if layout is None:
         raise Int8NotUsable(
-            f"The encoder of '{pipe.name}' is a {type(encoder).__name__}, which cannot compute in int8; those that can "
-            f"are of the types {', '.join(sorted(TYPES))}."
+            f"The encoder of '{pipe.name}' is a {type(pipe.shim.network.encoder).__name__}, which cannot compute in "
+            f"int8; those that can are of the types {', '.join(sorted(TYPES))}."
         )
-    return pipe
+    return pipe, layout.layers
 
 
 def _measure(

@@ -37,8 +37,19 @@ CODE = (
         "frozen",
         "gradients",
     ),
-    *("linear", "loop", "matching", "model", "network", "optimizer", "packed", "pieces", "pipe", "precision"),
-    *("ranks", "remembered", "self_training", "shared", "tags", "tokenizer", "training", "windows"),
+    *("layout", "linear", "loop", "matching", "model", "network", "optimizer", "packed", "packed_encoder", "pieces"),
+    *(
+        "pipe",
+        "precision",
+        "ranks",
+        "remembered",
+        "self_training",
+        "shared",
+        "tags",
+        "tokenizer",
+        "training",
+        "windows",
+    ),
 )
 SIZES = ("hundreds", "thousands", "hundred_thousands")
 

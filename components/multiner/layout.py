@@ -1,0 +1,106 @@
+"""How encoders of the BERT kind are built: what their configuration says, and which tensors follow from it."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch.nn import functional
+
+# They have the same layers under the same names; in them RoBERTa and its kin differ in where positions begin.
+TYPES = {"bert", "camembert", "electra", "roberta", "xlm-roberta"}
+# Types, also of encoders that are built otherwise, that count positions from the one after the padding's id on.
+POSITIONS_AFTER_PAD = {
+    *{"camembert", "data2vec-text", "longformer", "luke", "mpnet"},
+    *{"roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl"},
+}
+# By the names that configurations have for them.
+ACTIVATIONS: dict[Any, Callable[[torch.Tensor], torch.Tensor]] = {
+    "gelu": functional.gelu,
+    "gelu_new": partial(functional.gelu, approximate="tanh"),
+    "gelu_pytorch_tanh": partial(functional.gelu, approximate="tanh"),
+    "relu": functional.relu,
+    "silu": functional.silu,
+}
+SIZES = (
+    *("vocab_size", "max_position_embeddings", "type_vocab_size"),
+    *("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
+)
+
+
+class Layout(NamedTuple):
+    """What an encoder of this kind is like: numbers of its configuration, with names of our own.
+
+    pieces, positions, kinds: Rows of the tables that are added up to what comes into the lowest layer.
+    narrow: Values in these rows; ELECTRA's small encoders widen them to `width`.
+    width, inner, layers, heads: Values in vectors, and between the two products of a layer; layers; heads of attention.
+    first_position: The row of the first piece's position.
+    epsilon: Of layer norms.
+    activation: One of `ACTIVATIONS`, by its name.
+    """
+
+    pieces: int
+    positions: int
+    kinds: int
+    narrow: int
+    width: int
+    inner: int
+    layers: int
+    heads: int
+    first_position: int
+    epsilon: float
+    activation: str
+
+
+def layout_of(config: Mapping[str, Any]) -> Layout | None:
+    """The layout of an encoder, or None if it is of a kind that is built in another way.
+
+    config (Mapping): What its config.json says, defaults included.
+    """
+    kind = config.get("model_type")
+    if (
+        kind not in TYPES
+        or config.get("position_embedding_type", "absolute") != "absolute"
+        or config.get("is_decoder", False)
+    ):
+        return None
+    sizes = [config.get(name) for name in SIZES]
+    sizes.insert(3, config.get("embedding_size") if kind == "electra" else config.get("hidden_size"))
+    pad = config.get("pad_token_id") if kind in POSITIONS_AFTER_PAD else -1
+    epsilon, activation = config.get("layer_norm_eps"), config.get("hidden_act")
+    if not all(type(size) is int and size > 0 for size in sizes):
+        return None
+    if not isinstance(pad, int) or not isinstance(epsilon, float) or activation not in list(ACTIVATIONS):
+        return None
+    numbers: list[Any] = [*sizes, pad + 1, epsilon, activation]
+    layout = Layout(*numbers)
+    return layout if layout.width % layout.heads == 0 else None
+
+
+def shapes_of(layout: Layout) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor that an encoder of this layout has, by the names that transformers gives them."""
+    width, inner, narrow = layout.width, layout.inner, layout.narrow
+    shapes: dict[str, tuple[int, ...]] = {
+        "embeddings.word_embeddings.weight": (layout.pieces, narrow),
+        "embeddings.position_embeddings.weight": (layout.positions, narrow),
+        "embeddings.token_type_embeddings.weight": (layout.kinds, narrow),
+        "embeddings.LayerNorm.weight": (narrow,),
+        "embeddings.LayerNorm.bias": (narrow,),
+    }
+    linear = {
+        "attention.self.query": (width, width),
+        "attention.self.key": (width, width),
+        "attention.self.value": (width, width),
+        "attention.output.dense": (width, width),
+        "intermediate.dense": (inner, width),
+        "output.dense": (width, inner),
+    }
+    if narrow != width:
+        shapes |= {"embeddings_project.weight": (width, narrow), "embeddings_project.bias": (width,)}
+    for number in range(layout.layers):
+        before = f"encoder.layer.{number}."
+        for name, shape in linear.items():
+            shapes |= {f"{before}{name}.weight": shape, f"{before}{name}.bias": shape[:1]}
+        for name in ("attention.output.LayerNorm", "output.LayerNorm"):
+            shapes |= {f"{before}{name}.weight": (width,), f"{before}{name}.bias": (width,)}
+    return shapes

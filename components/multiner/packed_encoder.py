@@ -1,0 +1,94 @@
+"""Prediction on a CPU by encoders of the BERT kind, from their weights alone.
+
+Their layout and their weights say all that there is to compute, so the code of transformers, which takes seconds to
+import, is not needed for it. See `multiner.packed` for how windows are put together. The layers are made for
+prediction: with one product for queries, keys and values, and in the number format that is fastest.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import torch
+from torch.nn import functional
+
+from .layout import ACTIVATIONS, Layout, shapes_of
+from .linear import FloatLinear, Int8Linear, Linear
+from .packed import Layer, Part, groups_of, through_last_layer, through_layer
+
+
+class PackedEncoder:
+    """From pieces of windows to vectors of those of them that are wanted.
+
+    layout (Layout): Of the encoder.
+    weights (Mapping): Its tensors, as `shapes_of` names them. Some are copied, so what is packed is of no use any more
+        when they have changed.
+    number_type (torch.dtype): float32, bfloat16, or int8 for linear layers in int8 and the rest in float32.
+    float_layers (Collection[int]): Layers, counted from the lowest, whose products are float32 and not int8.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        weights: Mapping[str, torch.Tensor],
+        number_type: torch.dtype,
+        float_layers: Collection[int] = (),
+    ) -> None:
+        self._layout = layout
+        self._weights = {name: weights[name].detach() for name in shapes_of(layout)}
+        self._number_type = torch.float32 if number_type is torch.int8 else number_type
+        self._pieces = self._weights["embeddings.word_embeddings.weight"]
+        positions = self._weights["embeddings.position_embeddings.weight"][layout.first_position :]
+        self._positions = positions + self._weights["embeddings.token_type_embeddings.weight"][0]
+        self._norm = self._make_norm("embeddings.LayerNorm")
+        self._widen: Linear | None = None
+        if layout.narrow != layout.width:
+            self._widen = self._make_linear(self._number_type, "embeddings_project")
+        self._layers = [
+            self._make_layer(number, self._number_type if number in float_layers else number_type)
+            for number in range(layout.layers)
+        ]
+        del self._weights
+
+    def _make_layer(self, number: int, number_type: torch.dtype) -> Layer:
+        before = f"encoder.layer.{number}."
+        names = (f"{before}attention.self.{name}" for name in ("query", "key", "value"))
+        queries_keys_values = self._make_linear(number_type, *names)
+        return Layer(
+            lambda vectors: queries_keys_values(vectors).chunk(3, dim=1),
+            self._make_linear(number_type, f"{before}attention.output.dense"),
+            self._make_norm(f"{before}attention.output.LayerNorm"),
+            self._make_linear(number_type, f"{before}intermediate.dense"),
+            ACTIVATIONS[self._layout.activation],
+            self._make_linear(number_type, f"{before}output.dense"),
+            self._make_norm(f"{before}output.LayerNorm"),
+            self._layout.heads,
+        )
+
+    def _make_linear(self, number_type: torch.dtype, *names: str) -> Linear:
+        """One layer that gives what these give, behind each other."""
+        weights, biases = ([self._weights[f"{name}.{part}"] for name in names] for part in ("weight", "bias"))
+        # One alone is not copied.
+        weight, bias = (parts[0] if len(parts) == 1 else torch.cat(parts) for parts in (weights, biases))
+        return Int8Linear(weight, bias) if number_type is torch.int8 else FloatLinear(weight, bias, number_type)
+
+    def _make_norm(self, name: str) -> Part:
+        weight, bias = (self._weights[f"{name}.{part}"].to(self._number_type) for part in ("weight", "bias"))
+        shape, epsilon = weight.shape, self._layout.epsilon
+        return lambda vectors: functional.layer_norm(vectors, shape, weight, bias, epsilon)
+
+    def __call__(self, ids: torch.Tensor, lengths: Sequence[int], wanted: torch.Tensor) -> torch.Tensor:
+        """Read windows.
+
+        ids (pieces,): The pieces of all windows, special ones included, one window behind the other.
+        lengths (Sequence[int]): How many pieces each window has.
+        wanted (words,): The pieces whose vectors are wanted.
+        RETURNS (words, width): Float32.
+        """
+        groups = groups_of(lengths)
+        positions = torch.cat([self._positions[:length].repeat(windows, 1) for length, windows in groups])
+        vectors = functional.embedding(ids, self._pieces).add_(positions)
+        vectors = self._norm(vectors.to(self._number_type))
+        if self._widen is not None:
+            vectors = self._widen(vectors)
+        for layer in self._layers[:-1]:
+            vectors = through_layer(layer, vectors, groups)
+        return through_last_layer(self._layers[-1], vectors, groups, wanted).float()
