@@ -26,30 +26,10 @@ from .recipe import ALL, COMPONENT, EACH, SOURCE, Experiment, SelfTraining, Vari
 
 # The modules that weights and predictions depend on; the project's command `train` depends on the same and some more.
 CODE = (
-    *(
-        "calibration",
-        "checkpoints",
-        "decoding",
-        "distributed",
-        "docbins",
-        "embedding",
-        "encoder",
-        "frozen",
-        "gradients",
-    ),
-    *("layout", "linear", "loop", "matching", "model", "network", "optimizer", "packed", "packed_encoder", "pieces"),
-    *(
-        "pipe",
-        "precision",
-        "ranks",
-        "remembered",
-        "self_training",
-        "shared",
-        "tags",
-        "tokenizer",
-        "training",
-        "windows",
-    ),
+    *("calibration", "checkpoints", "decoding", "distributed", "docbins", "embedding", "encoder", "frozen"),
+    *("gradients", "layout", "linear", "loop", "matching", "model", "network", "optimizer", "packed", "packed_encoder"),
+    *("pieces", "pipe", "precision", "ranks", "remembered", "self_training", "shared", "tags", "tokenizer", "training"),
+    "windows",
 )
 SIZES = ("hundreds", "thousands", "hundred_thousands")
 
