@@ -120,8 +120,9 @@ def write_corpus(folder: Path, sentences: Sentences, times: int = 1) -> dict[str
 
 
 def starting_from(encoder: str | Path, frozen_layers: int = 0) -> dict[str, Any]:
-    """The overrides of a config that train a tiny encoder, which has fewer layers than the config freezes."""
-    return {"paths.encoder": str(encoder), "components.ner.model.frozen_layers": frozen_layers}
+    """The overrides of a config that train a tiny encoder, which has fewer layers than the config freezes and mixes."""
+    model = {"frozen_layers": frozen_layers, "mixed_layers": 2}
+    return {"paths.encoder": str(encoder), **{f"components.ner.model.{name}": value for name, value in model.items()}}
 
 
 def learn_by_heart(

@@ -66,7 +66,8 @@ def corpus_of(folder: Path, sentences: Sentences) -> dict[str, Any]:
 def write_config(folder: Path, change: dict[str, Any], pipeline: list[str] | None = None) -> Path:
     """The project's config, nothing frozen, with some sections replaced; those replaced by None are gone."""
     config = load_config(PROJECT / "configs/e5-small.cfg")
-    config["components"]["ner"]["model"]["frozen_layers"] = 0  # a tiny encoder has fewer layers than the config freezes
+    # A tiny encoder has fewer layers than the config freezes and mixes.
+    config["components"]["ner"]["model"] |= {"frozen_layers": 0, "mixed_layers": 2}
     for place, value in change.items():
         *sections, last = place.split(".")
         section: Any = config

@@ -102,7 +102,7 @@ def test_a_plan_made_in_parts_is_the_plan_of_the_whole(counts, part):
 
 def test_memory_grows_with_a_documents_scores_and_nothing_else(trained, monkeypatch):
     """The document itself takes some 125 bytes a word; its scores, which are the result, 4 a tag."""
-    monkeypatch.setattr(TaggerShim, "_make_scorer", lambda *_: lambda batch: torch.zeros(len(batch.firsts), 7))
+    monkeypatch.setattr(TaggerShim, "_make_scorer", lambda *_: lambda batch: torch.zeros(len(batch.places), 7))
     pipe = trained.get_pipe("ner")
     pipe.model.predict([Doc(trained.vocab, words=many_words(1000))])  # remembers how words are cut
     peaks = []

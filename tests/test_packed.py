@@ -45,7 +45,9 @@ def pieces_of(module, lengths):
 
 
 def pack(module, number_type):
-    return PackedEncoder(layout_of(module.config.to_dict()), module.state_dict(), number_type)
+    """What reads windows, and gives the vectors of the highest layer."""
+    encoder = PackedEncoder(layout_of(module.config.to_dict()), module.state_dict(), number_type)
+    return lambda *read: encoder(*read)[0]
 
 
 def read_alone(module, ids, lengths):
@@ -115,19 +117,37 @@ def test_an_encoder_that_is_unusual_in_anything_is_left_to_transformers(changes,
     assert layout_of(config | changes) is None
 
 
-@pytest.mark.parametrize("frozen", [0, 1])
+def test_each_of_the_highest_layers_gives_what_it_gives_in_the_encoder(module):
+    lengths, wanted = [30, 21, 7], torch.tensor([0, 3, 31, 57])
+    ids = pieces_of(module, lengths)
+    layers = module.config.num_hidden_layers
+    encoder = PackedEncoder(layout_of(module.config.to_dict()), module.state_dict(), torch.float32)
+    with torch.inference_mode():
+        windows = [window[None] for window in ids.split(lengths)]
+        alone = [module(input_ids=window, output_hidden_states=True).hidden_states for window in windows]
+        expected = [torch.cat([window[0] for window in layer])[wanted] for layer in zip(*alone, strict=True)]
+        for highest in range(1, layers + 2):
+            found = encoder(ids, lengths, wanted, highest)
+            assert len(found) == highest
+            for each, other in zip(found, expected[-highest:], strict=True):
+                np.testing.assert_allclose(each, other, atol=2e-5)
+
+
+@pytest.mark.parametrize(("frozen", "pieces", "mixed"), [(0, 1, 1), (1, 1, 1), (0, 2, 3), (1, 2, 2)])
 @pytest.mark.parametrize("family", PACKED)
-def test_scores_and_gradients_in_training_are_those_of_windows_that_are_filled_up(family, frozen, tmp_path):
+def test_scores_and_gradients_in_training_are_those_of_windows_that_are_filled_up(
+    family, frozen, pieces, mixed, tmp_path
+):
     encoder = load_encoder(save_encoder(family, tmp_path))
     torch.manual_seed(0)
-    network = WordTagger(encoder.module, encoder.width, tags=3)
+    network = WordTagger(encoder.module, encoder.width, 3, pieces, mixed)
     if frozen:
         network.freeze(frozen, encoder.reading.pad, remembered_pieces=1000)
     network.set_dropout(0.0)
     network.train()
     lengths = [20, 20, 7, 3]
     ids = pieces_of(encoder.module, lengths)
-    firsts = torch.tensor([0, 5, 19, 25, 46, 49])
+    firsts = torch.tensor([[0, 2], [5, 5], [19, 19], [25, 26], [46, 46], [49, 49]])[:, :pieces]
     network.meet(torch.cat([ids, torch.tensor([encoder.reading.pad])]))
 
     places = torch.from_numpy(places_in_rows(lengths))

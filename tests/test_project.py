@@ -116,7 +116,10 @@ def command(name: str) -> dict:
         (
             "e5-small",
             "xlm-roberta-base",
-            {"components.ner.model.batch_pieces", "components.ner.model.frozen_layers"},
+            {
+                f"components.ner.model.{name}"
+                for name in ("batch_pieces", "frozen_layers", "word_pieces", "mixed_layers")
+            },
         ),
         ("xlm-roberta-base", "xlm-roberta-large", set()),
     ],

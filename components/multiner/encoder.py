@@ -227,15 +227,23 @@ def _make_module(settings: dict[str, Any]) -> nn.Module:
     return module
 
 
-def _check_weights(expected: dict[str, tuple[int, ...]], weights: dict[str, torch.Tensor]) -> None:
+def first_unlike(expected: dict[str, tuple[int, ...]], weights: dict[str, torch.Tensor]) -> str:
+    """The first of some tensors, by name, that are not of the shapes expected, in words; empty if all are."""
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     unlike = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if not unlike:
+        return ""
+    name = unlike[0]
+    return (
+        f"{len(unlike)} tensors are unlike, the first is {name}, {found.get(name, 'missing')} in the weights and "
+        f"{expected.get(name, 'missing')} as it would be"
+    )
+
+
+def _check_weights(expected: dict[str, tuple[int, ...]], weights: dict[str, torch.Tensor]) -> None:
+    unlike = first_unlike(expected, weights)
     if unlike:
-        name = unlike[0]
-        raise EncoderNotUsable(
-            f"The weights do not fit the encoder's config.json: {len(unlike)} tensors are unlike, the first is {name}, "
-            f"{found.get(name, 'missing')} in the weights and {expected.get(name, 'missing')} by config.json."
-        )
+        raise EncoderNotUsable(f"The weights do not fit the encoder's config.json: {unlike}.")
 
 
 def _width(module: nn.Module) -> int:

@@ -57,24 +57,23 @@ class FrozenLayers:
         """
         return torch.cat(self.remembered(windows, self._packed))
 
-    def vectors(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """What the whole encoder gives in training: array (batch, pieces, width); gradients reach the layers above.
+    def output(self, ids: torch.Tensor, mask: torch.Tensor, *, every_layer: bool) -> Any:
+        """What the whole encoder gives in training; gradients reach the layers above.
 
         ids (batch, pieces): Piece ids with special pieces, filled up on the right.
         mask (batch, pieces): 1 for pieces, 0 for filling.
+        every_layer (bool): Whether `hidden_states` are wanted; those below the layers that learn are not to be used.
         """
         if ids.device.type != "cpu":
-            vectors: torch.Tensor = self._encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-            return vectors
+            return self._encoder(input_ids=ids, attention_mask=mask, output_hidden_states=every_layer)
         windows = [row[:length] for row, length in zip(ids, mask.sum(1).tolist(), strict=True)]
         given = pad_sequence(self.remembered(windows, self._filled), batch_first=True)
         frozen = list(self._layers[: self.count])
         self._put([_StandIn(_in_form(self._returned, given))] * self.count)
         try:
-            vectors = self._encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+            return self._encoder(input_ids=ids, attention_mask=mask, output_hidden_states=every_layer)
         finally:
             self._put(frozen)
-        return vectors
 
     def _put(self, lowest: Sequence[nn.Module]) -> None:
         for number, layer in enumerate(lowest):

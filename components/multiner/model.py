@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from multiprocessing.context import get_spawning_popen
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, cast
+from typing import Any, Literal, NamedTuple, NoReturn, cast
 
 import numpy as np
 import safetensors.torch
@@ -21,7 +21,15 @@ from thinc.types import FloatsXd
 from tokenizers import Tokenizer
 
 from . import distributed, ranks
-from .encoder import Encoder, EncoderNotUsable, Reading, SavedEncoder, keep_pieces, restore_encoder
+from .encoder import (
+    Encoder,
+    EncoderNotUsable,
+    Reading,
+    SavedEncoder,
+    first_unlike,
+    keep_pieces,
+    restore_encoder,
+)
 from .errors import UserError
 from .files import give_usual_rights
 from .gradients import Gradients, join, put_back, set_aside
@@ -41,6 +49,9 @@ Backprop = Callable[[Sequence[Scores]], list[Doc]]
 LONGEST_WORD = 4
 # Words whose pieces and windows are held at once. Long windows go with long ones among so many.
 WORDS_AT_ONCE = 20_000
+# Which of its pieces a word is read from.
+WordPieces = Literal["first", "first_last"]
+WORD_PIECES: tuple[WordPieces, ...] = ("first", "first_last")
 WEIGHTS_FILE = "weights.safetensors"
 DESCRIPTION_FILES = ("config.json", "reading.json", "tokenizer.json")
 ENCODER_PREFIX = "encoder."
@@ -95,6 +106,8 @@ def Classifier(
     remembered_pieces: int = 500_000,
     stored_as: Storage = "float32",
     float_layers: Sequence[int] = (),
+    word_pieces: WordPieces = "first",
+    mixed_layers: int = 1,
 ) -> Model[list[Doc], list[Scores]]:
     """Build the model that owns its encoder: from documents to one row of tag scores for each word.
 
@@ -112,6 +125,11 @@ def Classifier(
     stored_as (str): "float32", "bfloat16" or "int8": how the encoder's matrices are written to disk, see
         `multiner.storage`. The last two are for pipelines whose training is over.
     float_layers (Sequence[int]): Layers, counted from the lowest, that compute in float32 where the others do in int8.
+    word_pieces (str): "first" reads a word from the vector of its first piece (Devlin et al. 2019), "first_last" from
+        those of its first and its last one, one behind the other.
+    mixed_layers (int): Of how many of the highest layers these vectors are the mean, with weights that are learnt
+        (Peters et al. 2018); what comes into the lowest layer that is not frozen can be one of them. 1 takes those of
+        the highest layer.
     RETURNS: A model without weights; `model.shims[0].start` gives it an encoder, loading gives it saved ones.
     """
     if not 0 <= 2 * overlap < window:
@@ -120,6 +138,10 @@ def Classifier(
         raise ValueError(f'stored_as = "{stored_as}" must be one of {", ".join(STORAGES)}.')
     if frozen_layers < 0:
         raise ValueError(f"frozen_layers = {frozen_layers} must not be less than 0.")
+    if word_pieces not in WORD_PIECES:
+        raise ValueError(f'word_pieces = "{word_pieces}" must be one of {", ".join(WORD_PIECES)}.')
+    if mixed_layers < 1:
+        raise ValueError(f"mixed_layers = {mixed_layers} must be at least 1.")
     settings = {
         "window": window,
         "overlap": overlap,
@@ -130,6 +152,8 @@ def Classifier(
         "remembered_pieces": remembered_pieces,
         "stored_as": stored_as,
         "float_layers": list(float_layers),
+        "word_pieces": word_pieces,
+        "mixed_layers": mixed_layers,
     }
     return Model("multiner_classifier", forward, shims=[TaggerShim(settings)])
 
@@ -147,13 +171,13 @@ class _Batch(NamedTuple):
 
     ids: Array (pieces,), the pieces of all windows, one window behind the other.
     lengths: How many pieces each window has.
-    firsts: Array (words,), which of the pieces are scored.
+    places: Array (words, pieces of a word), the pieces that each word is read from.
     rows: Array (words,), where their scores go.
     """
 
     ids: NDArray[np.int64]
     lengths: list[int]
-    firsts: NDArray[np.int64]
+    places: NDArray[np.int64]
     rows: NDArray[np.int64]
 
 
@@ -162,7 +186,7 @@ class _Filled(NamedTuple):
 
     ids: torch.Tensor
     mask: torch.Tensor
-    firsts: torch.Tensor
+    places: torch.Tensor
 
 
 Scorer = Callable[[_Batch], torch.Tensor]
@@ -225,9 +249,18 @@ class TaggerShim(Shim):
 
     def start(self, encoder: Encoder, tags: int) -> None:
         """Take an encoder and put a new head with that many tags on it."""
-        network = self._prepared(WordTagger(encoder.module, encoder.width, tags), encoder.reading)
+        network = WordTagger(encoder.module, encoder.width, tags, self._pieces_of_word, self._mixed_layers)
+        network = self._prepared(network, encoder.reading)
         self._read_with(encoder, encoder.describe(), layout_of(encoder.config))
         self._model, self._saved = network, None
+
+    @property
+    def _pieces_of_word(self) -> int:
+        return 2 if self.cfg.get("word_pieces") == "first_last" else 1
+
+    @property
+    def _mixed_layers(self) -> int:
+        return int(self.cfg.get("mixed_layers", 1))
 
     def _prepared(self, network: WordTagger, reading: Reading) -> WordTagger:
         """The network as the settings want it, where it is to compute."""
@@ -278,9 +311,13 @@ class TaggerShim(Shim):
         if self.layout is not None and self.device.type == "cpu":
             number_type = number_format(self.cfg["precision"], self.device)
             packed = PackedEncoder(self.layout, self._encoder_weights(), number_type, self.cfg["float_layers"])
-            return lambda batch: head.score(
-                packed(torch.from_numpy(batch.ids), batch.lengths, torch.from_numpy(batch.firsts))
-            )
+
+            def score_packed(batch: _Batch) -> torch.Tensor:
+                wanted, index = torch.from_numpy(batch.places).unique(return_inverse=True)
+                ids = torch.from_numpy(batch.ids)
+                return head.score_pieces(packed(ids, batch.lengths, wanted, self._mixed_layers), index)
+
+            return score_packed
         network, number_type = self.network, floating_format(self.cfg["precision"], self.device)
 
         def score_filled(batch: _Batch) -> torch.Tensor:
@@ -335,7 +372,7 @@ class TaggerShim(Shim):
         """What scores the words of batches in training."""
         if self.device.type == "cpu" and self.layout is not None:
             return lambda batch: network.learn_packed(
-                torch.from_numpy(batch.ids), batch.lengths, torch.from_numpy(batch.firsts)
+                torch.from_numpy(batch.ids), batch.lengths, torch.from_numpy(batch.places)
             )
         return lambda batch: network(*self._fill_up(batch))
 
@@ -423,7 +460,7 @@ class TaggerShim(Shim):
         for members in batches_by_pieces([length + special for length in lengths], budget):
             every_length = [lengths[member] + special for member in members]
             ids = np.empty(sum(every_length), np.int64)
-            firsts, rows = [], []
+            places, rows = [], []
             begin = 0
             for member in members:
                 window, length = windows[member], lengths[member]
@@ -433,14 +470,14 @@ class TaggerShim(Shim):
                 ids[begin + before : end] = pieces.ids[first_piece : first_piece + length]
                 ids[end : begin + length + special] = reading.suffix
                 if piece_rows is None:
-                    scored, own_rows = starts[kept], first + kept
+                    read, own_rows = np.stack([starts[kept], ends[kept] - 1][: self._pieces_of_word], 1), first + kept
                 else:
-                    scored = np.arange(starts[kept[0]], ends[kept[-1]])
-                    own_rows = piece_rows[first + kept[0]] + scored - scored[0]
-                firsts.append(scored - first_piece + before + begin)
+                    read = np.arange(starts[kept[0]], ends[kept[-1]])[:, None]
+                    own_rows = piece_rows[first + kept[0]] + read[:, 0] - read[0, 0]
+                places.append(read - first_piece + before + begin)
                 rows.append(own_rows)
                 begin += length + special
-            yield _Batch(ids, every_length, np.concatenate(firsts), np.concatenate(rows))
+            yield _Batch(ids, every_length, np.concatenate(places), np.concatenate(rows))
 
     def _fill_up(self, batch: _Batch) -> _Filled:
         """A batch with its windows as rows that are filled up to the longest."""
@@ -450,7 +487,7 @@ class TaggerShim(Shim):
         mask = np.zeros(shape, np.int64)
         ids.flat[places] = batch.ids
         mask.flat[places] = 1
-        return _Filled(*(torch.from_numpy(array).to(self.device) for array in (ids, mask, places[batch.firsts])))
+        return _Filled(*(torch.from_numpy(array).to(self.device) for array in (ids, mask, places[batch.places])))
 
     def set_gradients_aside(self) -> Gradients:
         """Make room for the gradients of one more part of a batch; `join_gradients` or `drop_gradients` follows."""
@@ -544,7 +581,7 @@ class TaggerShim(Shim):
 
     def _weights(self) -> dict[str, torch.Tensor]:
         self._head.eval()
-        head = {f"head.{name}": tensor for name, tensor in self._head.head.state_dict().items()}
+        head = {name: tensor for name, tensor in self._head.state_dict().items() if not name.startswith(ENCODER_PREFIX)}
         encoder = {f"{ENCODER_PREFIX}{name}": tensor for name, tensor in self._encoder_weights().items()}
         return {name: tensor.contiguous() for name, tensor in (head | encoder).items()}
 
@@ -587,17 +624,26 @@ class TaggerShim(Shim):
         }
         try:
             encoder = restore_encoder(description, encoder_weights)
-            if weights["head.weight"].shape[1] != encoder.width:
-                raise ModelFilesError(f"{where}: the head has not the width of the encoder. {REMEDY}")
-            head = WordHead(encoder.width, len(weights["head.bias"]))
-            head.head.load_state_dict({"weight": weights["head.weight"], "bias": weights["head.bias"]})
-            saved = _Saved(encoder, head.eval())
+            saved = _Saved(encoder, self._restore_head(encoder.width, weights, where))
             is_made = encoder.layout is None or get_torch_default_device().type != "cpu"
             network = self._prepared(_assemble(saved), encoder.reading) if is_made else None
         except EncoderNotUsable as error:
             raise ModelFilesError(f"{where}: {error} {REMEDY}") from error
         self._read_with(encoder, description, encoder.layout)
         self._model, self._saved = network, None if is_made else saved
+
+    def _restore_head(self, width: int, weights: dict[str, torch.Tensor], where: str) -> WordHead:
+        """The head of an encoder that gives vectors of this width."""
+        head = WordHead(self._pieces_of_word * width, len(weights["head.bias"]), self._mixed_layers)
+        stored = {name: tensor for name, tensor in weights.items() if not name.startswith(ENCODER_PREFIX)}
+        unlike = first_unlike({name: tuple(tensor.shape) for name, tensor in head.state_dict().items()}, stored)
+        if unlike:
+            raise ModelFilesError(
+                f"{where}: word_pieces, mixed_layers and the encoder do not make the head that was saved: {unlike}. "
+                f"{REMEDY}"
+            )
+        head.load_state_dict(stored)
+        return head.eval()
 
     def to_bytes(self) -> bytes:
         """Configuration, tokenizer and weights; empty before there are any."""
@@ -668,8 +714,9 @@ def _check_head(weights: dict[str, torch.Tensor], tags: int | None, where: str) 
 
 def _assemble(saved: _Saved) -> WordTagger:
     """The network of what was loaded."""
-    network = WordTagger(saved.encoder.make(), saved.encoder.width, saved.head.head.out_features)
-    network.head = saved.head.head
+    head, width = saved.head.head, saved.encoder.width
+    network = WordTagger(saved.encoder.make(), width, head.out_features, head.in_features // width)
+    network.head, network.mixing = head, saved.head.mixing
     return network
 
 

@@ -1,4 +1,4 @@
-"""The network: an encoder, dropout, and one linear layer on the first piece of each word."""
+"""The network: an encoder, dropout, and one linear layer on the vector of each word, which its pieces make."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -8,10 +8,13 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from .embedding import RowwiseEmbedding
+from .errors import UserError
 from .frozen import FrozenLayers
-from .packed import embed, groups_of, own_layers, through_last_layer, through_layer
+from .packed import embed, groups_of, own_layers, through_layer, through_layers
 
 HEAD_SPREAD = 0.02
+# How much more the highest of mixed layers counts at first, before the exponential: as much as seven others together.
+HIGHEST_FIRST = 2.0
 SIXTEEN_BITS = 1 << 16
 
 
@@ -40,28 +43,56 @@ class Dropout(nn.Module):
         return values * (kept.to(values.dtype) * (1.0 / (1.0 - self.rate)))
 
 
+class LayersCannotBeMixed(UserError, ValueError):
+    """The encoder has not so many layers."""
+
+
 class WordHead(nn.Module):
-    """Dropout and one linear layer: scores for the tags of words from vectors of their first pieces.
+    """Dropout and one linear layer: scores for the tags of words from their vectors.
 
     width (int): Values in the vectors.
     tags (int): How many tags there are to score.
+    mixed_layers (int): Of how many layers the vectors are mixed, see `mix`.
     """
 
-    def __init__(self, width: int, tags: int) -> None:
+    def __init__(self, width: int, tags: int, mixed_layers: int = 1) -> None:
         super().__init__()
         self.dropout = Dropout(0.0)
         self.head = nn.Linear(width, tags)
         nn.init.normal_(self.head.weight, std=HEAD_SPREAD)
         nn.init.zeros_(self.head.bias)
+        self.mixing: nn.Parameter | None = None
+        if mixed_layers > 1:
+            self.mixing = nn.Parameter(torch.zeros(mixed_layers))
+            self.mixing.data[-1] = HIGHEST_FIRST
+
+    def mix(self, layers: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The mean of what several layers give, each with a weight that is learnt (Peters et al. 2018).
+
+        layers: Arrays of one shape, as many as are mixed, the highest layer's last.
+        """
+        if self.mixing is None:
+            return layers[-1]
+        weights = self.mixing.softmax(0)
+        return sum((weight * layer for weight, layer in zip(weights, layers, strict=True)), torch.zeros(()))
 
     def score(self, vectors: torch.Tensor) -> torch.Tensor:
         """Score words.
 
-        vectors (words, width): Of their first pieces.
+        vectors (words, width)
         RETURNS (words, tags): Unnormalised scores.
         """
         scores: torch.Tensor = self.head(self.dropout(vectors))
         return scores.float()
+
+    def score_pieces(self, layers: Sequence[torch.Tensor], index: torch.Tensor) -> torch.Tensor:
+        """Score words from vectors of pieces.
+
+        layers: Array (pieces, width of a piece) of each layer, as `mix` takes them.
+        index (words, pieces of a word): The pieces whose vectors, one behind the other, are the word's.
+        RETURNS (words, tags): Unnormalised scores.
+        """
+        return self.score(self.mix(layers)[index].flatten(1))
 
     def set_dropout(self, rate: float) -> None:
         """Use this dropout rate everywhere."""
@@ -93,23 +124,42 @@ class WordTagger(WordHead):
     encoder (nn.Module): A Hugging Face encoder, whose embedding table and dropout layers are replaced by ours.
     width (int): Values in the encoder's vectors.
     tags (int): How many tags there are to score.
+    pieces (int): Of how many of its pieces a word has the vectors, one behind the other.
+    mixed_layers (int): Of how many of the highest layers these vectors are mixed.
+    RAISES: LayersCannotBeMixed.
     """
 
-    def __init__(self, encoder: nn.Module, width: int, tags: int) -> None:
-        super().__init__(width, tags)
+    def __init__(self, encoder: nn.Module, width: int, tags: int, pieces: int = 1, mixed_layers: int = 1) -> None:
+        super().__init__(pieces * width, tags, mixed_layers)
         self.encoder = encoder
         embedding = RowwiseEmbedding(encoder.get_input_embeddings().weight)  # type: ignore[operator]
         encoder.set_input_embeddings(embedding)  # type: ignore[operator]
         _replace_dropout(encoder)
         self.frozen: FrozenLayers | None = None
+        self._check_mixed(0)
+
+    def _check_mixed(self, frozen: int) -> None:
+        """What comes into the lowest layer that learns can be mixed with what the layers give."""
+        layers: int = self.encoder.config.num_hidden_layers  # type: ignore[union-attr, assignment]
+        if self.mixed_layers > layers - frozen + 1:
+            raise LayersCannotBeMixed(
+                f"mixed_layers = {self.mixed_layers}: of this encoder's {layers} layers {frozen} are frozen. Set "
+                f"mixed_layers in [components.ner.model] to at most {layers - frozen + 1}."
+            )
+
+    @property
+    def mixed_layers(self) -> int:
+        """Of how many layers the vectors are mixed; 1 if those of the highest are taken as they are."""
+        return 1 if self.mixing is None else len(self.mixing)
 
     def freeze(self, layers: int, pad: int, remembered_pieces: int) -> None:
         """Have the embeddings and so many of the lowest layers keep their weights.
 
         pad (int): The piece that windows are filled up with.
         remembered_pieces (int): The most pieces whose vectors behind these layers are remembered.
-        RAISES: LayersCannotBeFrozen.
+        RAISES: LayersCannotBeFrozen; LayersCannotBeMixed if too few are left that learn.
         """
+        self._check_mixed(layers)
         self.frozen = FrozenLayers(self.encoder, layers, pad, remembered_pieces)
 
     @property
@@ -119,30 +169,35 @@ class WordTagger(WordHead):
         assert isinstance(embedding, RowwiseEmbedding)
         return embedding
 
-    def forward(self, ids: torch.Tensor, mask: torch.Tensor, firsts: torch.Tensor) -> torch.Tensor:
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         """Score words.
 
         ids (batch, pieces): Piece ids with special pieces, filled up on the right.
         mask (batch, pieces): 1 for pieces, 0 for filling.
-        firsts (words,): Where the first piece of each word stands, counted through the batch row by row.
+        places (words, pieces of a word): Where the pieces that each word is read from stand, counted through the batch
+            row by row.
         RETURNS (words, tags): Unnormalised scores.
         """
+        mixed = self.mixed_layers > 1
         if self.training and self.frozen is not None:
-            vectors = self.frozen.vectors(ids, mask)
+            output = self.frozen.output(ids, mask, every_layer=mixed)
         else:
-            vectors = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-        return self.score(vectors.reshape(-1, vectors.shape[-1])[firsts])
+            output = self.encoder(input_ids=ids, attention_mask=mask, output_hidden_states=mixed)
+        layers = [output.last_hidden_state]
+        if mixed:
+            layers = [*output.hidden_states[-self.mixed_layers : -1], *layers]
+        return self.score_pieces([layer.reshape(-1, layer.shape[-1]) for layer in layers], places)
 
-    def learn_packed(self, ids: torch.Tensor, lengths: Sequence[int], firsts: torch.Tensor) -> torch.Tensor:
+    def learn_packed(self, ids: torch.Tensor, lengths: Sequence[int], places: torch.Tensor) -> torch.Tensor:
         """Score words in training as `forward` does, on a CPU and with an encoder that can be packed.
 
         ids (pieces,): The pieces of all windows, special ones included, one window behind the other.
         lengths (Sequence[int]): How many pieces each window has.
-        firsts (words,): Which of the pieces are the first of a word.
+        places (words, pieces of a word): The pieces that each word is read from.
         RETURNS (words, tags): Unnormalised scores.
         """
         groups = groups_of(lengths)
-        *layers, last = own_layers(self.encoder)
+        layers = own_layers(self.encoder)
         if self.frozen is None:
             vectors = embed(self.encoder, ids, groups)
         else:
@@ -151,9 +206,8 @@ class WordTagger(WordHead):
         through = through_layer
         if self.encoder.is_gradient_checkpointing:
             through = partial(checkpoint, through_layer, use_reentrant=False)
-        for layer in layers:
-            vectors = through(layer, vectors, groups)
-        return self.score(through_last_layer(last, vectors, groups, firsts))
+        wanted, index = places.unique(return_inverse=True)
+        return self.score_pieces(through_layers(layers, vectors, groups, wanted, self.mixed_layers, through), index)
 
     def meet(self, ids: torch.Tensor) -> None:
         """Have the embedding rows of these pieces trained from now on, if the embeddings learn."""

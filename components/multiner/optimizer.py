@@ -9,6 +9,7 @@ from torch import nn
 
 from .gradients import grown
 
+HEAD = ("head.", "mixing")  # how the names of what starts from nothing begin
 PARAMETER_KINDS = [(is_head, decays) for is_head in (False, True) for decays in (False, True)]
 
 
@@ -97,7 +98,7 @@ class NamedAdamW(torch.optim.AdamW):
 
 def _kind(name: str, parameter: nn.Parameter) -> tuple[bool, bool]:
     """Whether a parameter belongs to the head, and whether weight decay acts on it."""
-    return name.startswith("head."), parameter.ndim > 1 and not name.startswith("embedding.")
+    return name.startswith(HEAD), parameter.ndim > 1 and not name.startswith("embedding.")
 
 
 def step_adamw(settings: AdamW, state: NamedAdamW | None, parameters: Sequence[tuple[str, nn.Parameter]]) -> NamedAdamW:

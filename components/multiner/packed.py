@@ -51,15 +51,36 @@ def through_layer(layer: Layer, vectors: torch.Tensor, groups: Sequence[Group]) 
     return _behind_attention(layer, _attend(layer, vectors, groups), vectors)
 
 
-def through_last_layer(
+def _through_last_layer(
     layer: Layer, vectors: torch.Tensor, groups: Sequence[Group], wanted: torch.Tensor
 ) -> torch.Tensor:
-    """What a layer gives for those pieces alone that are wanted.
-
-    wanted (words,): Which of the pieces.
-    RETURNS (words, width)
-    """
     return _behind_attention(layer, _attend(layer, vectors, groups)[wanted], vectors[wanted])
+
+
+def through_layers(
+    layers: Sequence[Layer],
+    vectors: torch.Tensor,
+    groups: Sequence[Group],
+    wanted: torch.Tensor,
+    highest: int,
+    through: Callable[[Layer, torch.Tensor, Sequence[Group]], torch.Tensor] = through_layer,
+) -> list[torch.Tensor]:
+    """What the highest layers give for those pieces alone that are wanted.
+
+    layers: At least one; the last one is computed for these pieces alone.
+    vectors (pieces, width): What comes into the lowest of them, which counts as given by the one below it.
+    wanted (pieces wanted,): Which of the pieces.
+    highest (int): Of how many layers the vectors are wanted.
+    through (Callable): What computes all layers but the last.
+    RETURNS: Array (pieces wanted, width) for each of these layers, the last one last.
+    """
+    given = []
+    for number, layer in enumerate(layers):
+        if len(layers) - number < highest:
+            given.append(vectors[wanted])
+        if number < len(layers) - 1:
+            vectors = through(layer, vectors, groups)
+    return [*given, _through_last_layer(layers[-1], vectors, groups, wanted)]
 
 
 def _behind_attention(layer: Layer, attended: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:

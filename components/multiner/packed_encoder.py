@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from .layout import ACTIVATIONS, Layout, shapes_of
 from .linear import FloatLinear, Int8Linear, Linear
-from .packed import Layer, Part, groups_of, through_last_layer, through_layer
+from .packed import Layer, Part, groups_of, through_layers
 
 
 class PackedEncoder:
@@ -75,13 +75,16 @@ class PackedEncoder:
         shape, epsilon = weight.shape, self._layout.epsilon
         return lambda vectors: functional.layer_norm(vectors, shape, weight, bias, epsilon)
 
-    def __call__(self, ids: torch.Tensor, lengths: Sequence[int], wanted: torch.Tensor) -> torch.Tensor:
+    def __call__(
+        self, ids: torch.Tensor, lengths: Sequence[int], wanted: torch.Tensor, highest: int = 1
+    ) -> list[torch.Tensor]:
         """Read windows.
 
         ids (pieces,): The pieces of all windows, special ones included, one window behind the other.
         lengths (Sequence[int]): How many pieces each window has.
-        wanted (words,): The pieces whose vectors are wanted.
-        RETURNS (words, width): Float32.
+        wanted (pieces wanted,): The pieces whose vectors are wanted.
+        highest (int): Of how many layers, counted from the highest, they are wanted.
+        RETURNS: Array (pieces wanted, width) of float32 for each of these layers, the highest one last.
         """
         groups = groups_of(lengths)
         positions = torch.cat([self._positions[:length].repeat(windows, 1) for length, windows in groups])
@@ -89,6 +92,4 @@ class PackedEncoder:
         vectors = self._norm(vectors.to(self._number_type))
         if self._widen is not None:
             vectors = self._widen(vectors)
-        for layer in self._layers[:-1]:
-            vectors = through_layer(layer, vectors, groups)
-        return through_last_layer(self._layers[-1], vectors, groups, wanted).float()
+        return [each.float() for each in through_layers(self._layers, vectors, groups, wanted, highest)]

@@ -1,0 +1,103 @@
+"""Words are read from the pieces and the layers that the settings name, in training as in use."""
+
+import numpy as np
+import pytest
+import spacy
+import torch
+from spacy.language import Language
+from spacy.tokens import Doc
+from transformers import AutoTokenizer
+
+from multiner.encoder import load_encoder
+from multiner.frozen import LayersCannotBeFrozen
+from multiner.manifest import ModelFilesError
+from multiner.model import Classifier
+from multiner.network import LayersCannotBeMixed
+from multiner.optimizer import AdamW
+
+from .conftest import SENTENCES, learn_by_heart, make_examples
+from .families import FAMILIES, save_encoder
+
+LAYERS = 2  # of the families' encoders
+WORDS = [words for words, _ in SENTENCES]
+
+
+def make_pipeline(encoder: str, **model: object) -> Language:
+    torch.manual_seed(0)
+    nlp = spacy.blank("en")
+    pipe = nlp.add_pipe("multiner", name="ner", config={"model": {"precision": "float32", **model}})
+    examples = make_examples(nlp)
+    pipe.initialize(lambda: examples, nlp=nlp, encoder=encoder)
+    return nlp
+
+
+def scores(nlp: Language) -> list[np.ndarray]:
+    return nlp.get_pipe("ner").model.predict([Doc(nlp.vocab, words=words) for words in WORDS])
+
+
+@pytest.mark.parametrize(
+    ("family", "frozen"),
+    [(family, frozen) for family in sorted(FAMILIES) for frozen in (0, 1) if (family, frozen) != ("albert", 1)],
+)
+def test_the_first_and_the_last_piece_of_a_word_in_the_mean_of_layers(family, frozen, tmp_path):
+    folder = save_encoder(family, tmp_path)
+    mixed = LAYERS + 1 - frozen
+    nlp = make_pipeline(folder, word_pieces="first_last", mixed_layers=mixed, frozen_layers=frozen)
+    for _ in range(5):
+        nlp.update(make_examples(nlp), sgd=AdamW(1e-3))
+    network = nlp.get_pipe("ner").shim.network.eval()
+    start = load_encoder(folder).module.state_dict()
+    assert any(not torch.equal(start[name], weight) for name, weight in network.encoder.state_dict().items())
+    weights = network.mixing.detach().exp() / network.mixing.detach().exp().sum()
+    assert len(weights) == mixed and len(set(weights.tolist())) == mixed, "the weights have not been learnt"
+    tokenizer = AutoTokenizer.from_pretrained(folder, add_prefix_space=True)
+    longest = 0
+    for words, ours in zip(WORDS, scores(nlp), strict=True):
+        encoded = tokenizer(words, is_split_into_words=True, return_tensors="pt")
+        with torch.inference_mode():
+            output = network.encoder(encoded.input_ids, encoded.attention_mask, output_hidden_states=True)
+            layers = [*output.hidden_states[-mixed:-1], output.last_hidden_state]
+            vectors = sum(weight * layer[0] for weight, layer in zip(weights, layers, strict=True))
+            places = [[at for at, each in enumerate(encoded.word_ids()) if each == word] for word in range(len(words))]
+            read = torch.stack([torch.cat([vectors[place[0]], vectors[place[-1]]]) for place in places])
+            expected = network.head(read)
+        longest = max(longest, *map(len, places))
+        np.testing.assert_allclose(ours, expected, atol=2e-5)
+    assert longest > 1
+
+
+def test_what_was_learnt_is_saved_and_loaded(tiny_encoder, tmp_path):
+    nlp = make_pipeline(tiny_encoder, word_pieces="first_last", mixed_layers=2)
+    learn_by_heart(nlp, make_examples(nlp))
+    nlp.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path)
+    for (words, entities), one, other in zip(SENTENCES, scores(nlp), scores(loaded), strict=True):
+        np.testing.assert_array_equal(one, other)
+        doc = next(loaded.pipe([Doc(loaded.vocab, words=words)]))
+        assert [(entity.start, entity.end, entity.label_) for entity in doc.ents] == entities
+    before = loaded.get_pipe("ner").shim.network.mixing.detach().clone()
+    loaded.update(make_examples(loaded), sgd=AdamW(1e-3))
+    assert not torch.equal(loaded.get_pipe("ner").shim.network.mixing, before)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("word_pieces", "first"), ("mixed_layers", 1), ("mixed_layers", 3)])
+def test_a_head_that_was_trained_with_other_settings_is_refused(setting, value, tiny_encoder, tmp_path):
+    make_pipeline(tiny_encoder, word_pieces="first_last", mixed_layers=2).to_disk(tmp_path)
+    with pytest.raises(ModelFilesError, match="word_pieces, mixed_layers and the encoder do not make the head"):
+        spacy.load(tmp_path, config={f"components.ner.model.{setting}": value})
+
+
+def test_settings_that_nothing_can_be_made_of_are_refused(tiny_encoder, nlp):
+    with pytest.raises(ValueError, match='word_pieces = "last" must be one of first, first_last'):
+        Classifier(256, 64, 2048, "float32", word_pieces="last")
+    with pytest.raises(ValueError, match="mixed_layers = 0 must be at least 1"):
+        Classifier(256, 64, 2048, "float32", mixed_layers=0)
+    with pytest.raises(LayersCannotBeMixed, match=f"mixed_layers = {LAYERS + 2}.*at most {LAYERS + 1}"):
+        make_pipeline(tiny_encoder, mixed_layers=LAYERS + 2)
+    with pytest.raises(LayersCannotBeMixed, match=f"1 are frozen.*at most {LAYERS}"):
+        make_pipeline(tiny_encoder, mixed_layers=LAYERS + 1, frozen_layers=1)
+    with pytest.raises(LayersCannotBeFrozen):
+        make_pipeline(tiny_encoder, frozen_layers=LAYERS)
+    config = {"label_strategy": "repeat", "model": {"word_pieces": "first_last"}}
+    with pytest.raises(ValueError, match='label_strategy = "repeat".*word_pieces.*Set one of them to "first"'):
+        nlp.add_pipe("multiner", name="other", config=config)
