@@ -120,9 +120,13 @@ def write_corpus(folder: Path, sentences: Sentences, times: int = 1) -> dict[str
 
 
 def starting_from(encoder: str | Path, frozen_layers: int = 0) -> dict[str, Any]:
-    """The overrides of a config that train a tiny encoder, which has fewer layers than the config freezes and mixes."""
+    """The overrides of a config that train a tiny encoder, which has fewer layers than the config keeps and freezes."""
     model = {"frozen_layers": frozen_layers, "mixed_layers": 2}
-    return {"paths.encoder": str(encoder), **{f"components.ner.model.{name}": value for name, value in model.items()}}
+    return {
+        "paths.encoder": str(encoder),
+        "initialize.components.ner.layers": 2,
+        **{f"components.ner.model.{name}": value for name, value in model.items()},
+    }
 
 
 def learn_by_heart(

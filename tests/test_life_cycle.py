@@ -66,8 +66,9 @@ def corpus_of(folder: Path, sentences: Sentences) -> dict[str, Any]:
 def write_config(folder: Path, change: dict[str, Any], pipeline: list[str] | None = None) -> Path:
     """The project's config, nothing frozen, with some sections replaced; those replaced by None are gone."""
     config = load_config(PROJECT / "configs/e5-small.cfg")
-    # A tiny encoder has fewer layers than the config freezes and mixes.
+    # A tiny encoder has fewer layers than the config keeps, freezes and mixes.
     config["components"]["ner"]["model"] |= {"frozen_layers": 0, "mixed_layers": 2}
+    config["initialize"]["components"]["ner"]["layers"] = 2
     for place, value in change.items():
         *sections, last = place.split(".")
         section: Any = config

@@ -117,8 +117,11 @@ def command(name: str) -> dict:
             "e5-small",
             "xlm-roberta-base",
             {
-                f"components.ner.model.{name}"
-                for name in ("batch_pieces", "frozen_layers", "word_pieces", "mixed_layers")
+                "initialize.components.ner.layers",
+                *(
+                    f"components.ner.model.{name}"
+                    for name in ("batch_pieces", "frozen_layers", "word_pieces", "mixed_layers")
+                ),
             },
         ),
         ("xlm-roberta-base", "xlm-roberta-large", set()),

@@ -22,7 +22,9 @@ def comparison(nlp: Language, tiny_encoder: str, tmp_path: Path) -> Comparison:
     for split in ("train", "dev", "test"):
         DocBin(docs=[make_doc(nlp, *sentence) for sentence in SENTENCES]).to_disk(tmp_path / f"{split}.spacy")
     files = (tmp_path / f"{split}.spacy" for split in ("train", "dev", "test"))
-    config = load_config(PROJECT / "configs/e5-small.cfg", overrides=starting_from(tiny_encoder), interpolate=False)
+    # So few steps need not find an entity.
+    overrides = {**starting_from(tiny_encoder), "training.before_update.without_entity": 0}
+    config = load_config(PROJECT / "configs/e5-small.cfg", overrides=overrides, interpolate=False)
     config.to_disk(tmp_path / "config.cfg", interpolate=False)
     return Comparison(Path(tiny_encoder), *files, tmp_path / "config.cfg", 2, 1, 0, 1e-3)
 

@@ -8,7 +8,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from transformers import AutoTokenizer
 
-from multiner.encoder import load_encoder
+from multiner.encoder import EncoderNotUsable, load_encoder
 from multiner.frozen import LayersCannotBeFrozen
 from multiner.manifest import ModelFilesError
 from multiner.model import Classifier
@@ -22,12 +22,12 @@ LAYERS = 2  # of the families' encoders
 WORDS = [words for words, _ in SENTENCES]
 
 
-def make_pipeline(encoder: str, **model: object) -> Language:
+def make_pipeline(encoder: str, layers: int | None = None, **model: object) -> Language:
     torch.manual_seed(0)
     nlp = spacy.blank("en")
     pipe = nlp.add_pipe("multiner", name="ner", config={"model": {"precision": "float32", **model}})
     examples = make_examples(nlp)
-    pipe.initialize(lambda: examples, nlp=nlp, encoder=encoder)
+    pipe.initialize(lambda: examples, nlp=nlp, encoder=encoder, layers=layers)
     return nlp
 
 
@@ -101,3 +101,29 @@ def test_settings_that_nothing_can_be_made_of_are_refused(tiny_encoder, nlp):
     config = {"label_strategy": "repeat", "model": {"word_pieces": "first_last"}}
     with pytest.raises(ValueError, match='label_strategy = "repeat".*word_pieces.*Set one of them to "first"'):
         nlp.add_pipe("multiner", name="other", config=config)
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_the_lowest_layers_alone_are_kept_for_good(family, tmp_path):
+    folder = save_encoder(family, tmp_path / "encoder")
+    nlp = make_pipeline(folder, layers=1)
+    whole, kept = load_encoder(folder).module.eval(), nlp.get_pipe("ner").shim.network.encoder
+    ids = torch.arange(5, 15)[None]
+    with torch.inference_mode():
+        expected = whole(ids, output_hidden_states=True).hidden_states[1]
+        if family == "modernbert":  # its norm comes behind all layers
+            expected = whole.final_norm(expected)
+        torch.testing.assert_close(kept(ids).last_hidden_state, expected)
+    assert kept.config.num_hidden_layers == 1
+    if family != "albert":  # whose layers have the same weights
+        assert len(kept.state_dict()) < len(whole.state_dict())
+    nlp.update(make_examples(nlp), sgd=AdamW(1e-3))
+    nlp.to_disk(tmp_path / "saved")
+    for one, other in zip(scores(nlp), scores(spacy.load(tmp_path / "saved")), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("layers", [0, LAYERS + 1])
+def test_more_layers_than_there_are_cannot_be_kept(layers, tiny_encoder):
+    with pytest.raises(EncoderNotUsable, match=rf"layers = {layers}: the encoder has {LAYERS}. Set layers in"):
+        make_pipeline(tiny_encoder, layers=layers)

@@ -42,6 +42,7 @@ seeds = [0]
 [training]
 "components.ner.model.frozen_layers" = 0  # the encoder of these tests has two layers
 "components.ner.model.mixed_layers" = 2
+"initialize.components.ner.layers" = 2
 "system.epochs" = 2
 "training.batcher.size" = 4
 "training.optimizer.learn_rate.peak" = 3e-3

@@ -103,11 +103,12 @@ class SavedEncoder:
         return module.eval()
 
 
-def load_encoder(name: str, *, revision: str | None = None) -> Encoder:
+def load_encoder(name: str, *, revision: str | None = None, layers: int | None = None) -> Encoder:
     """Load a pretrained encoder.
 
     name (str): A folder with `config.json`, weights and tokenizer, or a name on the Hugging Face hub.
     revision (str | None): Branch, tag or commit on the hub.
+    layers (int | None): Leave all layers above so many away, see `Multiner.initialize`; None keeps all.
     RAISES: EncoderNotFound, EncoderNotUsable.
     """
     from transformers import AutoModel
@@ -115,6 +116,8 @@ def load_encoder(name: str, *, revision: str | None = None) -> Encoder:
     with _told_plainly(name):
         tokenizer, config = _load_tokenizer(name, revision)
         attention = _use_fused_attention(config)
+        if layers is not None:
+            _keep_lowest(config, layers)
         with _silent_loading():
             module = AutoModel.from_pretrained(
                 name,
@@ -433,6 +436,16 @@ def _use_fused_attention(config: Any) -> dict[str, str]:
     # itself where it can, once more for every shape of batch.
     config.reference_compile = False
     return {"attn_implementation": "sdpa"}
+
+
+def _keep_lowest(config: Any, layers: int) -> None:
+    """Have an encoder be made with so many layers."""
+    if not 1 <= layers <= config.num_hidden_layers:
+        raise EncoderNotUsable(
+            f"layers = {layers}: the encoder has {config.num_hidden_layers}. Set layers in [initialize.components.ner] "
+            "to how many of the lowest are to be kept, or to null to keep all."
+        )
+    config.num_hidden_layers = layers
 
 
 def _drop_pooler(module: nn.Module) -> None:

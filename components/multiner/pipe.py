@@ -224,6 +224,7 @@ class Multiner(TrainablePipe):
         labels: Sequence[str] | None = None,
         encoder: str | None = None,
         revision: str | None = None,
+        layers: int | None = None,
     ) -> None:
         """Load the pretrained encoder and put a new head on it.
 
@@ -238,6 +239,9 @@ class Multiner(TrainablePipe):
             `[initialize.components.NAME]`, so that it is only read before training. None with
             `multiner.SharedClassifier.v1`, which has the encoder of another component.
         revision (str | None): Branch, tag or commit on the hub.
+        layers (int | None): Keep only so many of the encoder's layers, the lowest, in training and for good. The
+            highest ones of an encoder that was tuned for something else may know more of that than of words, and what
+            is left away costs nothing. None keeps all.
         RAISES: ComponentError without encoder or labels; EncoderNotFound, EncoderNotUsable.
         """
         validate_get_examples(get_examples, "Multiner.initialize")
@@ -267,7 +271,7 @@ class Multiner(TrainablePipe):
         if encoder is None:
             return
         try:
-            pretrained = load_encoder(encoder, revision=revision)
+            pretrained = load_encoder(encoder, revision=revision, layers=layers)
         except EncoderNotFound as error:
             raise EncoderNotFound(f"{error} Where the config has it:\n\n{self._encoder_lines}") from error
         self.shim.start(pretrained, self._tag_count)
