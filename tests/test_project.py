@@ -27,6 +27,7 @@ LIBRARY = sorted(path.relative_to(PROJECT).as_posix() for path in (PROJECT / "co
 NOT_FOR_TRAINING = {
     "__init__",
     "__main__",
+    "ablation",
     "analysis",
     "analysis_speed",
     "annotate",

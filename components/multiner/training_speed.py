@@ -6,7 +6,7 @@ its first piece, a collator that fills up batches, AdamW with a weight decay of 
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -168,12 +168,19 @@ def train_ours(comparison: Comparison) -> Report:
         nlp = init_nlp(load_config(comparison.config, overrides=overrides, interpolate=True))
         train(nlp, Path(folder))
         docs, test = (list(read_docs(path, nlp.vocab)) for path in (comparison.train, comparison.test))
-        words = sum(map(len, docs))
-        # After the line from before training, one for each epoch has the speed of training alone.
-        seconds = sum(words / row["Words/s"] for row in srsly.read_jsonl(log) if row["Step"])
+        seconds = training_seconds(srsly.read_jsonl(log), sum(map(len, docs)))
         best = spacy.load(Path(folder) / "model-best", vocab=nlp.vocab)
         predicted = [tags_of(doc) for doc in best.pipe(map(without_annotation, test))]
     return _report(len(docs) * comparison.epochs, seconds, test, predicted)
+
+
+def training_seconds(rows: Iterable[Mapping[str, float]], words: int) -> float:
+    """How long training took, evaluating and saving left out, from what `multiner.ProgressLogger.v1` wrote.
+
+    words (int): Of the training corpus.
+    """
+    # After the line from before training, one for each epoch has the speed of training alone.
+    return sum(words / row["Words/s"] for row in rows if row["Step"])
 
 
 def _report(sentences: int, seconds: float, gold: Sequence[Doc], predicted: list[list[str]]) -> Report:
