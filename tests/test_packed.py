@@ -154,7 +154,7 @@ def test_scores_and_gradients_in_training_are_those_of_windows_that_are_filled_u
     filled, mask = torch.full((4, 20), encoder.reading.pad), torch.zeros(4, 20, dtype=torch.int64)
     filled.view(-1)[places], mask.view(-1)[places] = ids, 1
     gradients, scores = [], []
-    for found in (network(filled, mask, places[firsts]), network.learn_packed(ids, lengths, firsts)):
+    for found in (network(filled, mask, places[firsts]), network.score_packed(ids, lengths, firsts)):
         functional.cross_entropy(found, torch.tensor([0, 1, 2, 0, 1, 2])).backward()
         scores.append(found.detach())
         gradients.append({name: parameter.grad for name, parameter in network.trained()})

@@ -4,10 +4,11 @@ What lies below them is kept too: the lowest layers say most about words and lea
 of a multilingual encoder are what makes training in one language serve another (Wu and Dredze 2019, who freeze 3 of
 12 layers; Lee et al. 2019, "What would Elsa do?", who freeze more). Without gradients and without dropout they give
 the same vectors for the same pieces in every epoch. So on a CPU, where computing them again takes long, they are
-remembered, and training costs what the other layers cost.
+remembered, and training costs what the other layers cost; so does looking at dev after each epoch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import torch
@@ -82,7 +83,7 @@ class FrozenLayers:
     def _packed(self, windows: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         lengths = [len(window) for window in windows]
         groups = groups_of(lengths)
-        with torch.no_grad():
+        with _plain_tensors():
             vectors = embed(self._encoder, torch.cat(list(windows)), groups)
             for layer in own_layers(self._encoder)[: self.count]:
                 vectors = through_layer(layer, vectors, groups)
@@ -93,7 +94,7 @@ class FrozenLayers:
         mask = pad_sequence([torch.ones_like(window) for window in windows], batch_first=True)
         reached = self._layers[self.count - 1].register_forward_hook(_stop)
         try:
-            with torch.no_grad():
+            with _plain_tensors():
                 self._encoder(input_ids=ids, attention_mask=mask)
         except _Reached as reaching:
             self._returned = reaching.output
@@ -108,6 +109,13 @@ class FrozenLayers:
     def __getstate__(self) -> dict[str, Any]:
         """Copies and other processes remember nothing."""
         return {**self.__dict__, "remembered": self.remembered.emptied(), "_returned": None}
+
+
+@contextmanager
+def _plain_tensors() -> Iterator[None]:
+    """No gradients, but vectors that what is learnt from later can have gradients for, also while predicting."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
 
 
 class _StandIn(nn.Module):

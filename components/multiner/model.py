@@ -310,6 +310,9 @@ class TaggerShim(Shim):
         """What scores the words of batches fastest on this machine."""
         if self.layout is not None and self.device.type == "cpu":
             number_type = number_format(self.cfg["precision"], self.device)
+            if self._model is not None and self._model.frozen is not None and number_type is torch.float32:
+                # What the frozen layers give for dev is the same after each epoch.
+                return self._make_learner(self._model)
             packed = PackedEncoder(self.layout, self._encoder_weights(), number_type, self.cfg["float_layers"])
 
             def score_packed(batch: _Batch) -> torch.Tensor:
@@ -369,9 +372,9 @@ class TaggerShim(Shim):
         return (_split(scores, docs) if piece_rows is None else _piece_scores(scores, docs, counts)), backprop
 
     def _make_learner(self, network: WordTagger) -> Scorer:
-        """What scores the words of batches in training."""
+        """What scores the words of batches in training, or beside it."""
         if self.device.type == "cpu" and self.layout is not None:
-            return lambda batch: network.learn_packed(
+            return lambda batch: network.score_packed(
                 torch.from_numpy(batch.ids), batch.lengths, torch.from_numpy(batch.places)
             )
         return lambda batch: network(*self._fill_up(batch))

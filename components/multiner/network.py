@@ -188,8 +188,8 @@ class WordTagger(WordHead):
             layers = [*output.hidden_states[-self.mixed_layers : -1], *layers]
         return self.score_pieces([layer.reshape(-1, layer.shape[-1]) for layer in layers], places)
 
-    def learn_packed(self, ids: torch.Tensor, lengths: Sequence[int], places: torch.Tensor) -> torch.Tensor:
-        """Score words in training as `forward` does, on a CPU and with an encoder that can be packed.
+    def score_packed(self, ids: torch.Tensor, lengths: Sequence[int], places: torch.Tensor) -> torch.Tensor:
+        """Score words as `forward` does, on a CPU and with an encoder that has a layout.
 
         ids (pieces,): The pieces of all windows, special ones included, one window behind the other.
         lengths (Sequence[int]): How many pieces each window has.
