@@ -11,7 +11,7 @@ from multiner.prediction_speed import NoClassifier, measure_speed, ways
 from multiner.sentences import Sentence
 from multiner.speed_plot import best_pipeline, draw_speed
 
-from .conftest import SENTENCES
+from .conftest import SENTENCES, make_examples
 
 # Of two entities that pieces in the midst of a word spell, spacy-huggingface-pipelines takes one.
 pytestmark = pytest.mark.filterwarnings("ignore:Skipping annotation")
@@ -65,6 +65,16 @@ def test_a_pipeline_without_weights_of_ours_is_refused(tmp_path):
     nlp.add_pipe("sentencizer")
     nlp.to_disk(tmp_path)
     with pytest.raises(NoClassifier, match="no trained component `multiner`"):
+        measure_speed(str(tmp_path), [Text("Ada", [])], [], 1, lambda _: None)
+
+
+@pytest.mark.parametrize("setting", [{"word_pieces": "first_last"}, {"mixed_layers": 2}])
+def test_a_pipeline_that_reads_words_as_no_classifier_does_is_refused(setting, tiny_encoder, tmp_path):
+    nlp = spacy.blank("en")
+    pipe = nlp.add_pipe("multiner", name="ner", config={"model": setting})
+    pipe.initialize(lambda: make_examples(nlp), nlp=nlp, encoder=tiny_encoder)
+    nlp.to_disk(tmp_path)
+    with pytest.raises(NoClassifier, match='"first" and mixed_layers = 1'):
         measure_speed(str(tmp_path), [Text("Ada", [])], [], 1, lambda _: None)
 
 

@@ -279,11 +279,18 @@ def _matrix_weights(shim: TaggerShim) -> int:
 def save_classifier(pipe: Multiner, folder: Path) -> None:
     """Write a component's weights as a token classifier of transformers, with its tokenizer.
 
-    RAISES: NoClassifier for encoders whose classifiers there have more than one layer.
+    RAISES: NoClassifier for encoders whose classifiers there have more than one layer, and for words that are not read
+        from the first piece's vector in the highest layer alone.
     """
     from transformers import AutoConfig, AutoModelForTokenClassification
 
     network = pipe.shim.network
+    if network.mixing is not None or network.head.in_features != network.encoder.config.hidden_size:  # type: ignore[union-attr]
+        raise NoClassifier(
+            f"The component '{pipe.name}' reads words from more than the first piece in the highest layer, which no "
+            'classifier of transformers does. Take a pipeline that was trained with word_pieces = "first" and '
+            "mixed_layers = 1."
+        )
     config: Any = network.encoder.config
     names = dict(enumerate(tag_names(pipe.labels)))
     settings = {**config.to_dict(), "id2label": names, "label2id": {n: i for i, n in names.items()}}
