@@ -1,9 +1,9 @@
 """Encoders of the BERT kind on a CPU: windows of all lengths, and nothing computed for filling.
 
 The pieces of all windows stand one behind the other, so that linear layers, norms and activations run over pieces
-alone, and attention over windows that are equally long. The last layer is computed for first pieces of words alone,
-which are all that is scored. In training the layers are the encoder's own, see `own_layers`; for prediction
-`multiner.packed_encoder` makes them anew.
+alone, and attention over windows that are equally long. The last layer is computed for those pieces alone that words
+are read from. In training the layers are the encoder's own, see `own_layers`; for prediction `multiner.packed_encoder`
+makes them anew.
 """
 
 from collections.abc import Callable, Sequence
