@@ -37,6 +37,7 @@ BY_OTHER_TESTS = {
     "python scripts/evaluate.py": "test_project.test_from_files_to_wheels",
     "python scripts/analyze.py": "test_report.test_the_command_writes_everything_and_prints_what_matters",
     ".venv/bin/python scripts/analyze.py": "test_report.test_the_command_writes_everything_and_prints_what_matters",
+    "python scripts/ablate.py": "test_ablation.test_the_command_prints_the_table_and_writes_the_figures",
     "python scripts/compare.py": "test_comparison.test_the_command_compares_folders",
     "python scripts/relabel.py": "test_relabelling.test_the_command_says_what_came_back",
     "python scripts/transfer.py": "test_transfer_runs.test_the_command_plans_runs_and_writes",
