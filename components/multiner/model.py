@@ -584,9 +584,10 @@ class TaggerShim(Shim):
 
     def _weights(self) -> dict[str, torch.Tensor]:
         self._head.eval()
-        head = {name: tensor for name, tensor in self._head.state_dict().items() if not name.startswith(ENCODER_PREFIX)}
-        encoder = {f"{ENCODER_PREFIX}{name}": tensor for name, tensor in self._encoder_weights().items()}
-        return {name: tensor.contiguous() for name, tensor in (head | encoder).items()}
+        weights = dict(self._head.state_dict())
+        if self._saved is not None:
+            weights |= {f"{ENCODER_PREFIX}{name}": tensor for name, tensor in self._saved.encoder.weights.items()}
+        return {name: tensor.contiguous() for name, tensor in weights.items()}
 
     def _stored(self) -> dict[str, torch.Tensor]:
         """The weights as they are written: those of the head as they are, an encoder's as `stored_as` says."""
