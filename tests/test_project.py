@@ -47,6 +47,7 @@ NOT_FOR_TRAINING = {
     "engines",
     "errors",
     "evaluation",
+    "fingerprints",
     "explained",
     "figures",
     "files",

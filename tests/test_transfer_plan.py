@@ -10,9 +10,10 @@ import torch
 from spacy.util import load_config
 from thinc.api import Config
 
+from multiner import fingerprints
+from multiner.fingerprints import CODE
 from multiner.recipes import RecipeError
-from multiner.transfer import plan as planning
-from multiner.transfer.plan import CODE, Planned, epochs_of, make_plan
+from multiner.transfer.plan import Planned, epochs_of, make_plan
 from multiner.transfer.recipe import read_experiment
 from multiner.transfer.runs import Pace, Store, cells_to_run
 from multiner.transfer.tables import duration, plan_tables
@@ -159,7 +160,7 @@ def test_another_encoder_or_other_code_makes_other_cells(plan, corpora, tiny_enc
     model.save_pretrained(tmp_path / "encoder")
     after = planned(tmp_path / "plan", corpora, str(tmp_path / "encoder"))
     assert changed(plan, after) == set(plan)
-    monkeypatch.setattr(planning, "CODE", CODE[:-1])
+    monkeypatch.setattr(fingerprints, "CODE", CODE[:-1])
     assert changed(plan, planned(tmp_path / "plan", corpora, tiny_encoder)) == set(plan)
 
 

@@ -4,8 +4,6 @@ A run that is finished is kept by the hash of what made it, and not made again. 
 chosen by these figures is tested once, elsewhere.
 """
 
-import hashlib
-import json
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,16 +18,15 @@ from spacy.training.initialize import init_nlp
 from spacy.util import load_config
 from thinc.api import Config
 
-from .checkpoints import digest_of
 from .docbins import read_docs
 from .figures import describe_machine
 from .files import write_json
+from .fingerprints import digest_of, digest_of_code, key_of
 from .loop import train
 from .memory_use import in_own_process, peak_megabytes
 from .recipes import RecipeError, check_settings
 from .tables import Table
 from .training_speed import training_seconds
-from .transfer.plan import digest_of_code
 
 Report = dict[str, Any]
 SETTINGS: dict[str, type | tuple[type, ...]] = {
@@ -118,8 +115,7 @@ def list_runs(ablation: Ablation) -> list[Run]:
                 raise RecipeError(f"{variant}: its settings do not fit {ablation.config}. {error}") from error
             # Where files lie is no matter; what is in them is.
             made_of = {**files, "code": code, "config": {**config, "paths": {}}}
-            key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:20]
-            runs.append(Run(variant, seed, config, key))
+            runs.append(Run(variant, seed, config, key_of(made_of)))
     return runs
 
 

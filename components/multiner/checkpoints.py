@@ -6,7 +6,6 @@ and weights, the moments of its optimizer, the order in which it met rows of the
 remembers what frozen layers gave; the states of all random numbers; and what the loop knows, `Progress`.
 """
 
-import hashlib
 import json
 import random
 import shutil
@@ -25,6 +24,7 @@ from thinc.api import Optimizer
 from . import distributed, ranks
 from .errors import UserError
 from .files import give_usual_rights, new_folder, write_json
+from .fingerprints import digest_of
 from .optimizer import AdamW
 from .pipe import Multiner
 from .shared import SharedShim
@@ -112,17 +112,6 @@ def differences(origin: dict[str, Any], now: dict[str, Any]) -> list[str]:
     if origin["processes"] != now["processes"]:
         found.append(f"{origin['processes']} processes trained together, and now {now['processes']} do")
     return found
-
-
-def digest_of(path: Path) -> str:
-    """What tells the content of a file or folder from any other; where it lies is no part of it."""
-    digest = hashlib.sha256()
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if file.is_file():
-            digest.update(str(file.relative_to(path)).encode())
-            with file.open("rb") as content:
-                digest.update(hashlib.file_digest(content, "sha256").digest())
-    return digest.hexdigest()
 
 
 def write_checkpoint(output: Path, nlp: Language, progress: Progress, origin: dict[str, Any]) -> None:

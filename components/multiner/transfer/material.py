@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 import srsly
 
-from ..checkpoints import digest_of
 from ..corpora import convert, find_files
 from ..docbins import read_sentences
 from ..files import new_folder, write_json
+from ..fingerprints import digest_of
 from ..recipes import Recipe
 from ..self_training import read_unlabelled
 from ..sentences import Sentence

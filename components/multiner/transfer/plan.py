@@ -5,8 +5,6 @@ trains and predicts, and the cell whose model it starts from. Where files lie an
 is no part of that. So a cell that is finished is never run again, and one of which anything has changed is.
 """
 
-import ast
-import hashlib
 import json
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,20 +15,13 @@ from typing import Any, NamedTuple
 from spacy.util import dict_to_dot, load_config, load_model_from_config
 from thinc.api import Config, ConfigValidationError
 
-from ..checkpoints import digest_of
 from ..docbins import SIZE_LIMITS
 from ..encoder import check_encoder_folder
+from ..fingerprints import digest_of, digest_of_code, key_of
 from ..recipes import RecipeError
 from .material import FIXED_SEED, Material
 from .recipe import ALL, COMPONENT, EACH, SOURCE, Experiment, SelfTraining, Variant
 
-# The modules that weights and predictions depend on; the project's command `train` depends on the same and some more.
-CODE = (
-    *("calibration", "checkpoints", "decoding", "distributed", "docbins", "embedding", "encoder", "frozen"),
-    *("gradients", "layout", "linear", "loop", "matching", "model", "network", "optimizer", "packed", "packed_encoder"),
-    *("pieces", "pipe", "precision", "ranks", "remembered", "self_training", "shared", "tags", "tokenizer", "training"),
-    "windows",
-)
 SIZES = ("hundreds", "thousands", "hundred_thousands")
 
 
@@ -227,7 +218,7 @@ def _plan(cell: Cell, setup: Setup, common: dict[str, str], keys: dict[str, str]
     config = make_config(cell, setup, Paths(), sum(sentences.values()))
     places = dict_to_dot(config)
     made_of["config"] = {place: value for place, value in places.items() if not place.startswith("training.logger.")}
-    key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:20]
+    key = key_of(made_of)
     keys[cell.name] = key
     models = tuple(keys[other.name] for other in (cell.starts_from, cell.teacher) if other)
     looked_at, tested = (sum(len(draw.rows) for draw in each.values()) for each in (dev, tests))
@@ -293,12 +284,3 @@ def epochs_of(config: Config) -> float:
     if not isinstance(epochs, int | float):
         raise RecipeError("The config does not say in [system] how many epochs to train. Take configs/e5-small.cfg.")
     return epochs
-
-
-def digest_of_code() -> str:
-    """What tells the code that weights and predictions depend on from any other; comments are no part of it."""
-    digest = hashlib.sha256()
-    for name in CODE:
-        source = (Path(__file__).parent.parent / f"{name}.py").read_text(encoding="utf8")
-        digest.update(ast.dump(ast.parse(source)).encode())
-    return digest.hexdigest()
