@@ -4,29 +4,24 @@ A run that is finished is kept by the hash of what made it, and not made again. 
 chosen by these figures is tested once, elsewhere.
 """
 
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from statistics import mean, median, stdev
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import srsly
-from spacy.training.initialize import init_nlp
 from spacy.util import load_config
 from thinc.api import Config
 
-from .docbins import read_docs
 from .figures import describe_machine
 from .files import write_json
 from .fingerprints import digest_of, digest_of_code, key_of
-from .loop import train
 from .memory_use import in_own_process, peak_megabytes
-from .recipes import RecipeError, check_settings
+from .recipes import RecipeError, check_settings, read_toml
 from .tables import Table
-from .training_speed import training_seconds
+from .training_speed import train_logged
 
 Report = dict[str, Any]
 SETTINGS: dict[str, type | tuple[type, ...]] = {
@@ -70,10 +65,7 @@ def read_ablation(path: Path) -> Ablation:
 
     RAISES: RecipeError for what is no TOML, and for settings that do not exist, lack or do not fit.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: {error}. An ablation is TOML.") from None
+    content = read_toml(path, "An ablation")
     check_settings(path, content, SETTINGS)
     for key in SETTINGS.keys() - {"settings"}:
         if not content.get(key):
@@ -123,30 +115,27 @@ def make_runs(runs: Sequence[Run], folder: Path, tell: Callable[[Run], None], us
     """Train what is not finished, each in a process of its own.
 
     folder (Path): Where the scores of finished runs are kept.
-    tell (Callable): Is told of each run before it begins.
+    tell (Callable): Is told of each run that is not finished before it begins.
     RETURNS: JSON-ready figures of all runs, in their order.
     """
     for run in runs:
-        tell(run)
-        if not (folder / f"{run.key}.json").exists():
+        finished = folder / f"{run.key}.json"
+        if not finished.exists():
+            tell(run)
             figures = in_own_process(_train, run.config.to_str(), use_gpu)
             about = {"variant": run.variant, "seed": run.seed, "machine": describe_machine()}
-            write_json({**about, **figures}, folder / f"{run.key}.json")
+            write_json({**about, **figures}, finished)
     return [{**srsly.read_json(folder / f"{run.key}.json"), "variant": run.variant} for run in runs]
 
 
 def _train(config: str, use_gpu: int) -> Report:
     with TemporaryDirectory() as folder:
-        log = Path(folder) / "training.jsonl"
-        overrides = {"training.logger.output": str(log)}
-        nlp = init_nlp(Config().from_str(config, overrides=overrides, interpolate=False), use_gpu=use_gpu)
-        train(nlp, Path(folder) / "output", use_gpu=use_gpu, stdout=StringIO(), stderr=StringIO())
-        rows = [row for row in srsly.read_jsonl(log) if row["Step"]]
-        words = list(map(len, read_docs(Path(nlp.config["paths"]["train"]), nlp.vocab)))
+        trained = train_logged(Config().from_str(config, interpolate=False), Path(folder), use_gpu)
+    f1_by_epoch = [row["F1"] / 100 for row in trained.epochs]
     return {
-        "f1": max(row["F1"] for row in rows) / 100,
-        "f1_by_epoch": [row["F1"] / 100 for row in rows],
-        "sentences_per_second": len(rows) * len(words) / training_seconds(rows, sum(words)),
+        "f1": max(f1_by_epoch),
+        "f1_by_epoch": f1_by_epoch,
+        "sentences_per_second": trained.sentences / trained.seconds,
         "peak_memory_mb": peak_megabytes(),
     }
 
@@ -165,13 +154,22 @@ def describe_ablation(ablation: Ablation, reports: Sequence[Report]) -> Report:
         differences = [score - other for score, other in zip(scores, usual, strict=True)]
         variants[name] = {
             "changes": ablation.variants[name],
-            **{"f1": mean(scores), "f1_spread": _spread(scores)},
-            **{"difference": mean(differences), "difference_spread": _spread(differences)},
-            **{key: median(report[key] for report in of_variant) for key in ("sentences_per_second", "peak_memory_mb")},
+            "f1": mean(scores),
+            "f1_spread": _spread(scores),
+            "difference": mean(differences),
+            "difference_spread": _spread(differences),
+            "sentences_per_second": median(report["sentences_per_second"] for report in of_variant),
+            "peak_memory_mb": median(report["peak_memory_mb"] for report in of_variant),
         }
-    about = {"train": str(ablation.train), "dev": str(ablation.dev), "config": str(ablation.config)}
-    settings = {"settings": dict(ablation.settings), "seeds": list(ablation.seeds)}
-    return {**about, **settings, "variants": variants, "runs": list(reports)}
+    return {
+        "train": str(ablation.train),
+        "dev": str(ablation.dev),
+        "config": str(ablation.config),
+        "settings": dict(ablation.settings),
+        "seeds": list(ablation.seeds),
+        "variants": variants,
+        "runs": list(reports),
+    }
 
 
 def _spread(values: Sequence[float]) -> float | None:

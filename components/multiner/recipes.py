@@ -137,10 +137,7 @@ def read_recipe(path: Path, language: str | None = None) -> Recipe:
     language (str | None): Of sources for which it says none.
     RAISES: RecipeError for what is no TOML, for settings that do not exist, lack or have a value of another kind.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: {error}. A recipe is TOML.") from None
+    content = read_toml(path, "A recipe")
     check_settings(path, content, {"labels": list, "source": list})
     sources = tuple(
         read_source(f"{path}, source {number}", table, language)
@@ -215,6 +212,18 @@ def read_source(where: str, table: Any, language: str | None = None) -> SourceRe
     return SourceRecipe(
         origin=settings.pop("from"), layout=layout, scheme=Scheme(scheme) if scheme else None, **settings
     )
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """The settings in a file.
+
+    what (str): What the file is, for the message.
+    RAISES: RecipeError for what is no TOML; FileNotFoundError.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: {error}. {what} is TOML.") from None
 
 
 def check_settings(where: object, table: dict[str, Any], known: Mapping[str, type | tuple[type, ...]]) -> None:

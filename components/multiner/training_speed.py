@@ -6,7 +6,7 @@ its first piece, a collator that fills up batches, AdamW with a weight decay of 
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
 from spacy.util import load_config
 from spacy.vocab import Vocab
+from thinc.api import Config
 
 from .docbins import read_docs, without_annotation
 from .errors import UserError
@@ -155,7 +156,6 @@ def _tags_of_words(doc: Doc, tokenizer: Any, best: NDArray[np.int64], tags: Sequ
 def train_ours(comparison: Comparison) -> Report:
     """Fine-tune as `spacy train` does, with evaluation on dev after each epoch, and score the best epoch."""
     with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "training.jsonl"
         overrides = {
             "paths.train": str(comparison.train),
             "paths.dev": str(comparison.dev),
@@ -163,24 +163,41 @@ def train_ours(comparison: Comparison) -> Report:
             "system.epochs": comparison.epochs,
             "system.seed": comparison.seed,
             "training.batcher.size": comparison.batch_size,
-            "training.logger.output": str(log),
         }
-        nlp = init_nlp(load_config(comparison.config, overrides=overrides, interpolate=True))
-        train(nlp, Path(folder))
-        docs, test = (list(read_docs(path, nlp.vocab)) for path in (comparison.train, comparison.test))
-        seconds = training_seconds(srsly.read_jsonl(log), sum(map(len, docs)))
-        best = spacy.load(Path(folder) / "model-best", vocab=nlp.vocab)
+        trained = train_logged(load_config(comparison.config, overrides=overrides, interpolate=False), Path(folder))
+        best = spacy.load(Path(folder) / "model-best")
+        test = list(read_docs(comparison.test, best.vocab))
         predicted = [tags_of(doc) for doc in best.pipe(map(without_annotation, test))]
-    return _report(len(docs) * comparison.epochs, seconds, test, predicted)
+    return _report(trained.sentences, trained.seconds, test, predicted)
 
 
-def training_seconds(rows: Iterable[Mapping[str, float]], words: int) -> float:
-    """How long training took, evaluating and saving left out, from what `multiner.ProgressLogger.v1` wrote.
+class Trained(NamedTuple):
+    """What a training did.
 
-    words (int): Of the training corpus.
+    epochs: What `multiner.ProgressLogger.v1` wrote after each of them.
+    sentences: Those of the corpus, as often as there were epochs.
+    seconds: Of training alone; evaluating and saving are left out.
     """
-    # After the line from before training, one for each epoch has the speed of training alone.
-    return sum(words / row["Words/s"] for row in rows if row["Step"])
+
+    epochs: list[Report]
+    sentences: int
+    seconds: float
+
+
+def train_logged(config: Config, folder: Path, use_gpu: int = -1) -> Trained:
+    """Train as `spacy train` does, and read what was logged after each epoch.
+
+    folder (Path): Where the pipelines of the best and the last epoch and the log go.
+    """
+    log = folder / "training.jsonl"
+    logged = config.merge({"training": {"logger": {"output": str(log)}}})
+    nlp = init_nlp(logged, use_gpu=use_gpu)
+    train(nlp, folder, use_gpu=use_gpu)
+    # The first line is from before training.
+    epochs = [row for row in srsly.read_jsonl(log) if row["Step"]]
+    lengths = list(map(len, read_docs(Path(nlp.config["paths"]["train"]), nlp.vocab)))
+    seconds = sum(sum(lengths) / row["Words/s"] for row in epochs)
+    return Trained(epochs, len(epochs) * len(lengths), seconds)
 
 
 def _report(sentences: int, seconds: float, gold: Sequence[Doc], predicted: list[list[str]]) -> Report:

@@ -1,6 +1,5 @@
 """What an experiment in transfer between languages is: read from a TOML file, see configs/transfer/."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from spacy.util import dict_to_dot
 
-from ..recipes import KINDS, RecipeError, SourceRecipe, check_settings, read_source
+from ..recipes import KINDS, RecipeError, SourceRecipe, check_settings, read_source, read_toml
 from ..self_training import Threshold
 
 LANGUAGE = "{language}"
@@ -170,10 +169,7 @@ def read_experiment(path: Path) -> Experiment:
 
     RAISES: RecipeError for what is no TOML, for settings that do not exist, lack or do not fit; FileNotFoundError.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: {error}. An experiment is TOML.") from None
+    content = read_toml(path, "An experiment")
     check_settings(path, content, SETTINGS)
     for key in ("languages", "source", "corpus"):
         if key not in content:
