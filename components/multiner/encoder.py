@@ -18,7 +18,7 @@ from torch import nn
 
 from .errors import UserError
 from .files import new_folder
-from .layout import POSITIONS_AFTER_PAD, Layout, layout_of, shapes_of
+from .layout import Layout, first_position, layout_of, shapes_of
 from .vocabulary import trim_tokenizer
 
 # No encoder has more layers, and no number in a configuration is greater, than these: they bound what a damaged or
@@ -413,8 +413,7 @@ def _reading(tokenizer: Any, config: Any) -> Reading:
     positions = getattr(config, "max_position_embeddings", None) or 0
     if positions <= 0:  # XLNet, which knows no limit, says -1.
         positions = tokenizer.model_max_length
-    if config.model_type in POSITIONS_AFTER_PAD:
-        positions -= config.pad_token_id + 1
+    positions -= first_position(config.model_type, config.pad_token_id)
     limit = min(int(positions), int(tokenizer.model_max_length))
     unknown = tokenizer.unk_token_id
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0

@@ -15,17 +15,24 @@ POSITIONS_AFTER_PAD = {
     *{"roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl"},
 }
 # By the names that configurations have for them.
-ACTIVATIONS: dict[Any, Callable[[torch.Tensor], torch.Tensor]] = {
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "gelu": functional.gelu,
     "gelu_new": partial(functional.gelu, approximate="tanh"),
     "gelu_pytorch_tanh": partial(functional.gelu, approximate="tanh"),
     "relu": functional.relu,
     "silu": functional.silu,
 }
-SIZES = (
-    *("vocab_size", "max_position_embeddings", "type_vocab_size"),
-    *("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
-)
+# What configurations call what is counted in a `Layout`.
+SIZES = {
+    "pieces": "vocab_size",
+    "positions": "max_position_embeddings",
+    "kinds": "type_vocab_size",
+    "narrow": "hidden_size",
+    "width": "hidden_size",
+    "inner": "intermediate_size",
+    "layers": "num_hidden_layers",
+    "heads": "num_attention_heads",
+}
 
 
 class Layout(NamedTuple):
@@ -64,17 +71,27 @@ def layout_of(config: Mapping[str, Any]) -> Layout | None:
         or config.get("is_decoder", False)
     ):
         return None
-    sizes = [config.get(name) for name in SIZES]
-    sizes.insert(3, config.get("embedding_size") if kind == "electra" else config.get("hidden_size"))
-    pad = config.get("pad_token_id") if kind in POSITIONS_AFTER_PAD else -1
+    sizes: dict[str, Any] = {name: config.get(key) for name, key in SIZES.items()}
+    if kind == "electra":
+        sizes["narrow"] = config.get("embedding_size")
+    if not all(type(size) is int and size > 0 for size in sizes.values()) or sizes["width"] % sizes["heads"]:
+        return None
+    pad: Any = config.get("pad_token_id")
     epsilon, activation = config.get("layer_norm_eps"), config.get("hidden_act")
-    if not all(type(size) is int and size > 0 for size in sizes):
+    if kind in POSITIONS_AFTER_PAD and not isinstance(pad, int):
         return None
-    if not isinstance(pad, int) or not isinstance(epsilon, float) or activation not in list(ACTIVATIONS):
+    if not isinstance(epsilon, float) or not isinstance(activation, str) or activation not in ACTIVATIONS:
         return None
-    numbers: list[Any] = [*sizes, pad + 1, epsilon, activation]
-    layout = Layout(*numbers)
-    return layout if layout.width % layout.heads == 0 else None
+    return Layout(**sizes, first_position=first_position(kind, pad), epsilon=epsilon, activation=activation)
+
+
+def first_position(kind: str, pad: int) -> int:
+    """The row of the first piece's position in an encoder's table of positions.
+
+    kind (str): The type of the encoder, as its configuration names it.
+    pad (int): The id of its padding.
+    """
+    return pad + 1 if kind in POSITIONS_AFTER_PAD else 0
 
 
 def shapes_of(layout: Layout) -> dict[str, tuple[int, ...]]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn import functional
 
-from .layout import POSITIONS_AFTER_PAD
+from .layout import first_position
 
 Part = Callable[[torch.Tensor], torch.Tensor]
 
@@ -128,7 +128,7 @@ def embed(module: Any, ids: torch.Tensor, groups: Sequence[Group]) -> torch.Tens
     ids (pieces,): The pieces of all windows, special ones included, one window behind the other.
     """
     embeddings = module.embeddings
-    begin = _first_position(module)
+    begin = first_position(module.config.model_type, module.config.pad_token_id)
     positions = torch.cat([torch.arange(begin, begin + length).repeat(windows) for length, windows in groups])
     vectors: torch.Tensor = embeddings.word_embeddings(ids) + embeddings.position_embeddings(positions)
     vectors = embeddings.dropout(embeddings.LayerNorm(vectors + embeddings.token_type_embeddings.weight[0]))
@@ -136,10 +136,6 @@ def embed(module: Any, ids: torch.Tensor, groups: Sequence[Group]) -> torch.Tens
     if widen is not None:
         vectors = widen(vectors)
     return vectors
-
-
-def _first_position(module: Any) -> int:
-    return module.embeddings.padding_idx + 1 if module.config.model_type in POSITIONS_AFTER_PAD else 0
 
 
 def _widening(module: Any) -> Any:
