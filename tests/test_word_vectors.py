@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import safetensors.torch
 import spacy
 import torch
 from spacy.language import Language
@@ -10,7 +11,7 @@ from transformers import AutoTokenizer
 
 from multiner.encoder import EncoderNotUsable, load_encoder
 from multiner.frozen import LayersCannotBeFrozen
-from multiner.manifest import ModelFilesError
+from multiner.manifest import ModelFilesError, write_manifest
 from multiner.model import Classifier
 from multiner.network import LayersCannotBeMixed
 from multiner.optimizer import AdamW
@@ -101,6 +102,16 @@ def test_settings_that_nothing_can_be_made_of_are_refused(tiny_encoder, nlp):
     config = {"label_strategy": "repeat", "model": {"word_pieces": "first_last"}}
     with pytest.raises(ValueError, match='label_strategy = "repeat".*word_pieces.*Set one of them to "first"'):
         nlp.add_pipe("multiner", name="other", config=config)
+
+
+def test_a_saved_head_that_mixes_more_layers_than_its_encoder_has_is_refused(tiny_encoder, tmp_path):
+    make_pipeline(tiny_encoder, mixed_layers=2).to_disk(tmp_path)
+    path = tmp_path / "ner" / "model" / "weights.safetensors"
+    weights = safetensors.torch.load_file(path)
+    safetensors.torch.save_file(weights | {"mixing": torch.zeros(LAYERS + 2)}, path)
+    write_manifest(tmp_path / "ner")
+    with pytest.raises(ModelFilesError, match=rf"ner.model: mixed_layers = {LAYERS + 2}.*{LAYERS} layers"):
+        spacy.load(tmp_path, config={"components.ner.model.mixed_layers": LAYERS + 2})
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))

@@ -35,7 +35,7 @@ from .files import give_usual_rights
 from .gradients import Gradients, join, put_back, set_aside
 from .layout import Layout, layout_of
 from .manifest import REMEDY, ModelFilesError
-from .network import WordHead, WordTagger
+from .network import LayersCannotBeMixed, WordHead, WordTagger, check_mixed
 from .optimizer import AdamW, NamedAdamW, step_adamw
 from .packed_encoder import PackedEncoder
 from .pieces import PieceCutter, Pieces
@@ -249,18 +249,14 @@ class TaggerShim(Shim):
 
     def start(self, encoder: Encoder, tags: int) -> None:
         """Take an encoder and put a new head with that many tags on it."""
-        network = WordTagger(encoder.module, encoder.width, tags, self._pieces_of_word, self._mixed_layers)
+        network = WordTagger(encoder.module, encoder.width, tags, self._pieces_of_word, self.cfg["mixed_layers"])
         network = self._prepared(network, encoder.reading)
         self._read_with(encoder, encoder.describe(), layout_of(encoder.config))
         self._model, self._saved = network, None
 
     @property
     def _pieces_of_word(self) -> int:
-        return 2 if self.cfg.get("word_pieces") == "first_last" else 1
-
-    @property
-    def _mixed_layers(self) -> int:
-        return int(self.cfg.get("mixed_layers", 1))
+        return 2 if self.cfg["word_pieces"] == "first_last" else 1
 
     def _prepared(self, network: WordTagger, reading: Reading) -> WordTagger:
         """The network as the settings want it, where it is to compute."""
@@ -318,7 +314,7 @@ class TaggerShim(Shim):
             def score_packed(batch: _Batch) -> torch.Tensor:
                 wanted, index = torch.from_numpy(batch.places).unique(return_inverse=True)
                 ids = torch.from_numpy(batch.ids)
-                return head.score_pieces(packed(ids, batch.lengths, wanted, self._mixed_layers), index)
+                return head.score_pieces(packed(ids, batch.lengths, wanted, head.mixed_layers), index)
 
             return score_packed
         network, number_type = self.network, floating_format(self.cfg["precision"], self.device)
@@ -629,16 +625,18 @@ class TaggerShim(Shim):
         try:
             encoder = restore_encoder(description, encoder_weights)
             saved = _Saved(encoder, self._restore_head(encoder.width, weights, where))
+            if encoder.layout is not None:
+                check_mixed(saved.head.mixed_layers, encoder.layout.layers, self.cfg["frozen_layers"])
             is_made = encoder.layout is None or get_torch_default_device().type != "cpu"
             network = self._prepared(_assemble(saved), encoder.reading) if is_made else None
-        except EncoderNotUsable as error:
+        except (EncoderNotUsable, LayersCannotBeMixed) as error:
             raise ModelFilesError(f"{where}: {error} {REMEDY}") from error
         self._read_with(encoder, description, encoder.layout)
         self._model, self._saved = network, None if is_made else saved
 
     def _restore_head(self, width: int, weights: dict[str, torch.Tensor], where: str) -> WordHead:
         """The head of an encoder that gives vectors of this width."""
-        head = WordHead(self._pieces_of_word * width, len(weights["head.bias"]), self._mixed_layers)
+        head = WordHead(self._pieces_of_word * width, len(weights["head.bias"]), self.cfg["mixed_layers"])
         stored = {name: tensor for name, tensor in weights.items() if not name.startswith(ENCODER_PREFIX)}
         unlike = first_unlike({name: tuple(tensor.shape) for name, tensor in head.state_dict().items()}, stored)
         if unlike:
@@ -719,7 +717,8 @@ def _check_head(weights: dict[str, torch.Tensor], tags: int | None, where: str) 
 def _assemble(saved: _Saved) -> WordTagger:
     """The network of what was loaded."""
     head, width = saved.head.head, saved.encoder.width
-    network = WordTagger(saved.encoder.make(), width, head.out_features, head.in_features // width)
+    pieces, mixed_layers = head.in_features // width, saved.head.mixed_layers
+    network = WordTagger(saved.encoder.make(), width, head.out_features, pieces, mixed_layers)
     network.head, network.mixing = head, saved.head.mixing
     return network
 

@@ -66,6 +66,11 @@ class WordHead(nn.Module):
             self.mixing = nn.Parameter(torch.zeros(mixed_layers))
             self.mixing.data[-1] = HIGHEST_FIRST
 
+    @property
+    def mixed_layers(self) -> int:
+        """Of how many layers the vectors are mixed; 1 if those of the highest are taken as they are."""
+        return 1 if self.mixing is None else len(self.mixing)
+
     def mix(self, layers: Sequence[torch.Tensor]) -> torch.Tensor:
         """The mean of what several layers give, each with a weight that is learnt (Peters et al. 2018).
 
@@ -118,6 +123,19 @@ class WordHead(nn.Module):
         self.head = new
 
 
+def check_mixed(mixed: int, layers: int, frozen: int) -> None:
+    """See that there is so much to mix: what the layers that learn give, and what comes into the lowest of them.
+
+    mixed, layers, frozen (int): How many layers are mixed, how many there are, and how many of these are frozen.
+    RAISES: LayersCannotBeMixed.
+    """
+    if mixed > layers - frozen + 1:
+        raise LayersCannotBeMixed(
+            f"mixed_layers = {mixed}: of this encoder's {layers} layers {frozen} are frozen. Set mixed_layers in "
+            f"[components.ner.model] to at most {layers - frozen + 1}."
+        )
+
+
 class WordTagger(WordHead):
     """Scores for the tags of words from their pieces.
 
@@ -139,18 +157,8 @@ class WordTagger(WordHead):
         self._check_mixed(0)
 
     def _check_mixed(self, frozen: int) -> None:
-        """What comes into the lowest layer that learns can be mixed with what the layers give."""
         layers: int = self.encoder.config.num_hidden_layers  # type: ignore[union-attr, assignment]
-        if self.mixed_layers > layers - frozen + 1:
-            raise LayersCannotBeMixed(
-                f"mixed_layers = {self.mixed_layers}: of this encoder's {layers} layers {frozen} are frozen. Set "
-                f"mixed_layers in [components.ner.model] to at most {layers - frozen + 1}."
-            )
-
-    @property
-    def mixed_layers(self) -> int:
-        """Of how many layers the vectors are mixed; 1 if those of the highest are taken as they are."""
-        return 1 if self.mixing is None else len(self.mixing)
+        check_mixed(self.mixed_layers, layers, frozen)
 
     def freeze(self, layers: int, pad: int, remembered_pieces: int) -> None:
         """Have the embeddings and so many of the lowest layers keep their weights.

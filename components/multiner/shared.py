@@ -45,7 +45,7 @@ def SharedClassifier(upstream: str = "*", grad_factor: float = 1.0) -> Model[lis
             "multiner.SharedClassifier.v1 needs spacy-transformers. Install it: pip install 'spacy-multiner[shared]'"
         ) from error
     listener = TransformerListener(upstream_name=upstream)
-    shim = SharedShim({"grad_factor": grad_factor}, listener)
+    shim = SharedShim({"grad_factor": grad_factor, "word_pieces": "first"}, listener)
     return Model("multiner_shared_classifier", forward, layers=[listener], shims=[shim])
 
 
