@@ -22,9 +22,9 @@ def main(
         typer.Option("--texts", help="Texts to cover: a file, folder or pattern, as for `multiner annotate`; repeat."),
     ] = None,
     languages: Annotated[
-        list[str] | None, typer.Option("--language", help="Cover the frequent words of this language, as de; repeat.")
+        list[str] | None,
+        typer.Option("--language", help="Cover all that is written in the letters of this language, as de; repeat."),
     ] = None,
-    words: Annotated[int, typer.Option(min=1, help="How many words of each language.")] = 300_000,
     stored_as: Annotated[Storage, typer.Option(help="How weights are stored.")] = "bfloat16",
     check: Annotated[
         list[Path] | None,
@@ -35,9 +35,9 @@ def main(
 ) -> None:
     """Write a copy of a pipeline that is a fraction of its size and finds what it found.
 
-    The vocabulary is cut to the pieces that words of texts and languages are made of, and these words are cut as
-    before. Other words are made of smaller pieces. Weights are stored in half of their bytes (bfloat16) or a quarter
-    (int8).
+    The vocabulary is cut to the pieces that words of the texts are made of, and words in the letters of the languages
+    can be made of; all these words are cut as before. Other words are made of smaller pieces. Weights are stored in
+    half of their bytes (bfloat16) or a quarter (int8).
 
     Example: trim.py training/sample/model-best training/small --language de --language fr --check test.spacy
     """
@@ -48,7 +48,7 @@ def main(
         items = chain.from_iterable(read(source, text_column) for source in sources)
         covered = (item.text for item in items if isinstance(item, Record))
         with err.status("Trimming and measuring"):
-            figures = make_smaller(model, output, covered, languages or (), words, stored_as, check or ())
+            figures = make_smaller(model, output, covered, languages or (), stored_as, check or ())
         if report is not None:
             keep_figures(figures, report)
     show([trimming_table(figures)], out)

@@ -28,6 +28,7 @@ NOT_FOR_TRAINING = {
     "__init__",
     "__main__",
     "ablation",
+    "alphabets",
     "analysis",
     "analysis_speed",
     "annotate",

@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from spacy.tokens import Doc, DocBin
 
-from multiner import trimming
+from multiner import alphabets, trimming
+from multiner.alphabets import WordListsMissing, characters_of_languages, letters_of
 from multiner.encoder import load_encoder
 from multiner.manifest import ModelFilesError
 from multiner.storage import STORAGES, pack, unpack
-from multiner.trimming import NothingToTrim, WordListsMissing, trim, words_of_language, words_of_texts
+from multiner.trimming import NothingToTrim, trim, words_of_texts
 from multiner.vocabulary import TokenizerCannotBeTrimmed, trim_tokenizer
 
 from .conftest import SENTENCES, learn_by_heart, make_doc, make_examples, run_script
@@ -76,7 +77,7 @@ def scores(nlp, words):
 
 def test_covered_words_have_the_scores_of_before(nlp, saved, tmp_path):
     before = [scores(nlp, words) for words, _ in SENTENCES]
-    trimmed = trim(nlp, WORDS[:12], "float32")
+    trimmed = trim(nlp, WORDS[:12], (), "float32")
     assert trimmed.pieces < trimmed.pieces_before and trimmed.words == 12
     nlp.to_disk(tmp_path / "small")
     loaded = spacy.load(tmp_path / "small")
@@ -94,15 +95,30 @@ def test_encoders_of_every_family_read_covered_words_as_before(family, tmp_path)
     pipe.initialize(lambda: make_examples(nlp), nlp=nlp, encoder=save_encoder(family, tmp_path))
     words = TEXT[0].split()
     before = scores(nlp, words)
-    trimmed = trim(nlp, words, "float32")
+    trimmed = trim(nlp, words, (), "float32")
     assert len(pipe.shim.vocabulary()) == trimmed.pieces <= trimmed.pieces_before
     np.testing.assert_allclose(scores(nlp, words), before, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_all_words_of_some_characters_are_read_as_before(family, tmp_path):
+    nlp = spacy.blank("en")
+    pipe = nlp.add_pipe("multiner", name="ner", config={"model": {"precision": "float32"}})
+    pipe.initialize(lambda: make_examples(nlp), nlp=nlp, encoder=save_encoder(family, tmp_path))
+    characters = "abdehilnorstuDPS"
+    covered = [word for word in COVERED if set(word) <= set(characters)] + ["Sand", "stables", "Dublin", "Portland"]
+    before, cut = scores(nlp, covered), cuts(pipe.shim.tokenizer, covered)
+    trimmed = trim(nlp, [], characters, "float32")
+    assert trimmed.words == 0 and trimmed.characters == len(characters)
+    assert trimmed.pieces < trimmed.pieces_before
+    assert cuts(pipe.shim.tokenizer, covered) == cut
+    np.testing.assert_allclose(scores(nlp, covered), before, atol=1e-5)
 
 
 @pytest.mark.parametrize("storage", STORAGES)
 def test_weights_in_fewer_bytes_find_the_same_entities(nlp, tmp_path, storage):
     wanted = [[(entity.text, entity.label_) for entity in nlp(" ".join(words)).ents] for words, _ in SENTENCES]
-    trim(nlp, WORDS, storage)
+    trim(nlp, WORDS, (), storage)
     nlp.to_disk(tmp_path / "small")
     loaded = spacy.load(tmp_path / "small")
     again = spacy.load(tmp_path / "small")
@@ -117,7 +133,7 @@ def test_weights_in_fewer_bytes_find_the_same_entities(nlp, tmp_path, storage):
 
 
 def test_trimmed_pipelines_can_be_trained_on(nlp, tmp_path):
-    trim(nlp, WORDS, "int8")
+    trim(nlp, WORDS, (), "int8")
     nlp.to_disk(tmp_path / "small")
     loaded = spacy.load(tmp_path / "small")
     learn_by_heart(loaded, make_examples(loaded))
@@ -162,20 +178,48 @@ def test_a_scale_that_is_missing_is_an_error():
 
 def test_there_has_to_be_something_to_trim():
     with pytest.raises(NothingToTrim, match="no trained component"):
-        trim(spacy.blank("en"), ["word"], "bfloat16")
+        trim(spacy.blank("en"), ["word"], (), "bfloat16")
 
 
-def test_frequent_words_come_in_three_spellings():
+def test_letters_are_those_of_running_text():
+    words = {"straße": 5.0, "café": 1.0, "2024": 9.0, "don't": 1.0, "жук": 0.1, "naïve": 1e-5}
+    assert letters_of(words) == set("straßecfédon")  # ж is of another script, ï occurs once in a million letters
+    assert letters_of({"жук": 5.0, "taxi": 1.0}) == set("жукtaxi")  # two scripts are in use
+    assert letters_of({}) == set()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.dictionaries(st.text("abcdéβж1-", min_size=1, max_size=6), st.floats(0.001, 1000), min_size=1))
+def test_letters_cover_nearly_all_of_the_running_ones_in_their_scripts(words):
+    letters = letters_of(words)
+    running = {letter: sum(words[word] * word.count(letter) for word in words) for letter in "abcdéβж"}
+    scripts = [[running[letter] for letter in script] for script in ("abcdé", "β", "ж")]
+    missing = sum(frequency for letter, frequency in running.items() if letter not in letters)
+    foreign = sum(sum(script) for script in scripts if sum(script) < alphabets.LEAST_OF_SCRIPT * sum(running.values()))
+    assert missing <= foreign + (1 + 1e-9 - alphabets.COVERED) * sum(running.values())
+    assert letters <= set(running)
+
+
+def test_languages_are_written_in_letters_of_both_cases_and_signs(monkeypatch):
+    lists = {"de": {"strasse": 1.0, "für": 1.0}, "ru": {"жук": 1.0}}
+    monkeypatch.setattr(alphabets, "_word_frequencies", lists.__getitem__)
+    german = characters_of_languages(["de"])
+    assert german >= set("StraßeFÜRfür €5,„“!") - {" "} and not german & set("жЖé")
+    assert characters_of_languages(["de", "ru"]) >= german | set("жЖ")
+    assert characters_of_languages([]) == set()
+
+
+def test_word_lists_know_the_letters_of_languages():
     pytest.importorskip("wordfreq", reason="the extra `trim` is not installed")
-    assert list(words_of_language("de", 1)) == ["die", "Die", "DIE"]
+    assert characters_of_languages(["de"]) >= set("äöüÄÖÜßé") and "ж" not in characters_of_languages(["de"])
     with pytest.raises(WordListsMissing, match="no words of 'xx', only of ar, "):
-        next(words_of_language("xx", 1))
+        characters_of_languages(["xx"])
 
 
 def test_what_word_lists_need_is_named(monkeypatch):
-    monkeypatch.setattr(trimming, "find_spec", lambda name: None)
+    monkeypatch.setattr(alphabets, "find_spec", lambda name: None)
     with pytest.raises(WordListsMissing, match=r"pip install 'spacy-multiner\[trim\]'"):
-        next(words_of_language("de", 1))
+        characters_of_languages(["de"])
 
 
 def test_the_command_says_what_became_smaller(saved, tmp_path):

@@ -4,19 +4,19 @@ A multilingual encoder of 250,000 pieces has a vector for each of them, most of 
 never looks at. Without them it is a fraction of the size, and tags the words that it was trimmed for as before.
 """
 
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from importlib.util import find_spec
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from spacy.language import Language
 
+from .alphabets import characters_of_languages, script_of
 from .docbins import gold_words_corpus
 from .errors import UserError
 from .files import swapped_folder
 from .loading_speed import measure_loading
+from .model import TaggerShim
 from .pipe import with_own_encoder
 from .pipelines import load_pipeline
 from .storage import Storage
@@ -29,16 +29,13 @@ class NothingToTrim(UserError, ValueError):
     """The pipeline has no encoder of its own whose vocabulary could be trimmed."""
 
 
-class WordListsMissing(UserError, ImportError):
-    """The package with word lists of languages is not installed, or does not know the language."""
-
-
 class Trimmed(NamedTuple):
-    """How many pieces the vocabulary had and has, and how many different words it was trimmed for."""
+    """How many pieces the vocabulary had and has, and for how many different words and characters it was trimmed."""
 
     pieces_before: int
     pieces: int
     words: int
+    characters: int
 
 
 def make_smaller(
@@ -46,7 +43,6 @@ def make_smaller(
     output: Path,
     texts: Iterable[str],
     languages: Sequence[str],
-    words: int,
     storage: Storage,
     check: Sequence[Path],
 ) -> dict[str, Any]:
@@ -55,8 +51,7 @@ def make_smaller(
     model (str): A folder, or the name of an installed package.
     output (Path): Folder for the copy; what stands there is replaced when all is written.
     texts (Iterable[str]): Texts whose words are covered.
-    languages (Sequence[str]): Languages whose most frequent words are covered too.
-    words (int): How many of each language.
+    languages (Sequence[str]): Languages of which all words are covered, by their letters.
     check (Sequence[Path]): `.spacy` files to score both on.
     RETURNS: JSON-ready: what `Trimmed` says, "stored_as", "before" and "after" as `measure_loading` gives them, and
         "strict_f1" for each corpus before and after.
@@ -64,8 +59,7 @@ def make_smaller(
     """
     nlp = load_pipeline(model)
     before = [strict_f1(nlp, corpus) for corpus in check]
-    frequent = chain.from_iterable(words_of_language(language, words) for language in languages)
-    trimmed = trim(nlp, words_of_texts(nlp, chain(texts, frequent)), storage)
+    trimmed = trim(nlp, words_of_texts(nlp, texts), characters_of_languages(languages), storage)
     with swapped_folder(output) as unfinished:
         nlp.to_disk(unfinished)
     smaller = load_pipeline(str(output))
@@ -91,21 +85,22 @@ def trimming_table(report: dict[str, Any]) -> Table:
     for row in report["strict_f1"]:
         rows.append((f"Strict F1, {row['corpus']}", percent(row["before"]), percent(row["after"])))
     return Table(
-        f"Trimmed for {report['words']:,} words",
+        f"Trimmed for {report['words']:,} words and all words of {report['characters']:,} characters",
         "Loading is from the start of the first import on, in a process of its own.",
         ("", "before", "after"),
         rows,
     )
 
 
-def trim(nlp: Language, words: Iterable[str], storage: Storage) -> Trimmed:
-    """Leave a pipeline the pieces that some words are made of, and say how its weights are stored.
+def trim(nlp: Language, words: Iterable[str], characters: Collection[str], storage: Storage) -> Trimmed:
+    """Leave a pipeline the pieces that some words can be made of, and say how its weights are stored.
 
-    Words that are covered are cut as before. Single characters of the scripts that these words are written in stay, so
-    that other words of these languages are cut into smaller pieces and not into unknown ones.
+    Words that are covered are cut as before. Single characters of the scripts that they are written in stay, so that
+    other words of these scripts are cut into smaller pieces and not into unknown ones.
 
     nlp (Language): Changed in place.
-    words (Iterable[str]): Words as the pipeline's tokenizer gives them.
+    words (Iterable[str]): Words to cover, as the pipeline's tokenizer gives them.
+    characters (Collection[str]): All words that are made of these are covered too.
     storage (str): "float32", "bfloat16" or "int8", see `multiner.storage`.
     RAISES: NothingToTrim; TokenizerCannotBeTrimmed.
     """
@@ -113,16 +108,31 @@ def trim(nlp: Language, words: Iterable[str], storage: Storage) -> Trimmed:
     if not pipes:
         raise NothingToTrim("The pipeline has no trained component `multiner` with an encoder of its own.")
     different = sorted(set(words))
-    scripts = {script_of(character) for word in different for character in word}
+    # Signs, of which Arabic has its own too, do not say in which script a language is written.
+    letters = filter(str.isalpha, characters)
+    scripts = {script_of(character) for text in chain(different, letters) for character in text}
     before = after = 0
     for pipe in pipes:
         shim = pipe.shim
         vocabulary = shim.vocabulary()
-        characters = {number for piece, number in vocabulary.items() if _is_character(piece, scripts)}
+        single = {number for piece, number in vocabulary.items() if _is_character(piece, scripts)}
+        kept = shim.pieces_of(different) | _pieces_made_of(shim, characters) | single
         before += len(vocabulary)
-        after += shim.keep_pieces(shim.pieces_of(different) | characters)
+        after += shim.keep_pieces(kept)
         shim.cfg["stored_as"] = nlp.config["components"][pipe.name]["model"]["stored_as"] = storage
-    return Trimmed(before, after, len(different))
+    return Trimmed(before, after, len(different), len(characters))
+
+
+def _pieces_made_of(shim: TaggerShim, characters: Collection[str]) -> set[int]:
+    """All pieces that words of these characters can be cut into.
+
+    A vocabulary writes characters in its own way, some of them as several (RoBERTa's bytes), or others in their place
+    (small ones, or without accents): it is looked at how it writes each of them.
+    """
+    vocabulary = shim.vocabulary()
+    written = shim.pieces_of(sorted(characters)) - {shim.reading.unknown}
+    parts = {part for piece, number in vocabulary.items() if number in written for part in _without_prefix(piece)}
+    return {number for piece, number in vocabulary.items() if parts.issuperset(_without_prefix(piece))}
 
 
 def words_of_texts(nlp: Language, texts: Iterable[str]) -> Iterator[str]:
@@ -132,38 +142,17 @@ def words_of_texts(nlp: Language, texts: Iterable[str]) -> Iterator[str]:
             yield from (word.text for word in nlp.make_doc(text) if not word.is_space)
 
 
-def words_of_language(language: str, count: int) -> Iterator[str]:
-    """The most frequent words of a language: in small letters, with a capital, and in capitals.
-
-    language (str): Its code, for example "de".
-    count (int): How many, at most.
-    RAISES: WordListsMissing.
-    """
-    if find_spec("wordfreq") is None:
-        raise WordListsMissing(
-            "The most frequent words of languages come with the package wordfreq: pip install 'spacy-multiner[trim]'. "
-            "Or give texts alone."
-        )
-    from wordfreq import available_languages, top_n_list
-
-    known = available_languages("best")
-    if language not in known:
-        raise WordListsMissing(f"wordfreq has no words of '{language}', only of {', '.join(sorted(known))}.")
-    for word in top_n_list(language, count):
-        yield from (word, word.capitalize(), word.upper())
-
-
 def strict_f1(nlp: Language, corpus: Path) -> float:
     """The share of entities found exactly, on the corpus's own words."""
     return float(nlp.evaluate(gold_words_corpus(corpus)(nlp))["ents_f"])
 
 
-def script_of(character: str) -> str:
-    """The script that a character belongs to, by the first word of its name in Unicode; empty if it has none."""
-    return unicodedata.name(character, "").partition(" ")[0]
-
-
-def _is_character(piece: str, scripts: set[str]) -> bool:
-    prefix = next((prefix for prefix in PREFIXES if piece.startswith(prefix) and piece != prefix), "")
-    character = piece.removeprefix(prefix)
+def _is_character(piece: str, scripts: Collection[str]) -> bool:
+    character = _without_prefix(piece)
     return len(character) == 1 and script_of(character) in scripts
+
+
+def _without_prefix(piece: str) -> str:
+    """The piece without the sign that a word begins or goes on, if there is more to it than that."""
+    prefix = next((prefix for prefix in PREFIXES if piece.startswith(prefix) and piece != prefix), "")
+    return piece.removeprefix(prefix)
