@@ -14,6 +14,7 @@ from thinc.api import fix_random_seed
 from multiner.frozen import LayersCannotBeFrozen
 from multiner.optimizer import AdamW
 from multiner.pipe import Multiner
+from multiner.remembered import RememberedAlone
 
 from .conftest import SENTENCES, learn_by_heart, make_examples
 from .families import FAMILIES, save_encoder
@@ -107,6 +108,31 @@ def test_what_is_predicted_beside_training_goes_through_frozen_layers_once_too(t
     nlp.to_disk(tmp_path)
     for ours, theirs in zip(found, spacy.load(tmp_path).get_pipe("ner").model.predict(docs), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", LAYERS_ONE_BY_ONE)
+def test_several_trainings_share_what_the_same_layers_give(family, tmp_path):
+    memories: dict[bytes, RememberedAlone] = {}
+    encoder = save_encoder(family, tmp_path / "encoder")
+    given = []
+    for _ in range(2):
+        nlp, pipe = make_pipe(encoder, frozen_layers=1)
+        pipe.shim.share_remembered(memories)
+        computed = computations(pipe)
+        for _ in range(3):
+            pipe.update(make_examples(nlp), sgd=AdamW(1e-3))
+        given.append({name: tensor.clone() for name, tensor in pipe.shim.network.state_dict().items()})
+    # An encoder that cannot be packed is asked once for the form of what its layers return.
+    assert sum(computed) < pieces_of(pipe, nlp)
+    assert all(torch.equal(tensor, given[1][name]) for name, tensor in given[0].items())
+    nlp.to_disk(tmp_path / "saved")
+    spacy.load(tmp_path / "saved").get_pipe("ner").shim.share_remembered(memories)
+    assert len(memories) == 1
+    _, other = make_pipe(save_encoder(family, tmp_path / "other"), frozen_layers=1)
+    with torch.no_grad():
+        next(iter(other.shim.network.encoder.parameters()))[0, 0] += 1
+    other.shim.share_remembered(memories)
+    assert len(memories) == 2
 
 
 def test_no_more_is_remembered_than_there_is_room_for(tiny_encoder):

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multiner.remembered import Remembered
+from multiner.remembered import Remembered, RememberedAlone
 
 Batch = list[list[int]]
 WINDOWS = st.lists(st.integers(0, 3), min_size=1, max_size=3)
@@ -26,21 +27,23 @@ def read(remembered: Remembered, batches: list[Batch]) -> list[list[list[list[in
     ]
 
 
+@pytest.mark.parametrize("kind", [Remembered, RememberedAlone])
 @given(batches=BATCHES, room=st.integers(0, 30))
-def test_every_window_of_a_batch_gets_its_own_vectors(batches, room):
-    for batch, found in zip(batches, read(Remembered(room), batches), strict=True):
+def test_every_window_of_a_batch_gets_its_own_vectors(kind, batches, room):
+    for batch, found in zip(batches, read(kind(room), batches), strict=True):
         assert [[piece for piece, _ in vectors] for vectors in found] == batch
 
 
+@pytest.mark.parametrize("kind", [Remembered, RememberedAlone])
 @given(batches=BATCHES)
-def test_with_room_for_all_no_window_is_computed_twice(batches):
+def test_with_room_for_all_no_window_is_computed_twice(kind, batches):
     computed: list[tuple[int, ...]] = []
 
     def compute(windows: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         computed.extend(tuple(window.tolist()) for window in windows)
         return together(windows)
 
-    remembered = Remembered(1000)
+    remembered = kind(1000)
     for batch in [*batches, *batches]:
         remembered([torch.tensor(window) for window in batch], compute)
     assert sorted(computed) == sorted({tuple(window) for batch in batches for window in batch})
@@ -55,3 +58,11 @@ def test_one_that_goes_on_gives_what_one_that_was_never_stopped_gives(batches, r
     going_on.compute_when_needed(stopped.as_numbers())
     assert read(going_on, [*batches, *batches][stop:]) == expected[stop:]
     assert going_on.as_numbers().equal(undisturbed.as_numbers())
+
+
+@given(batches=BATCHES, others=BATCHES, room=st.integers(0, 30))
+def test_what_is_computed_alone_does_not_depend_on_what_was_asked_for_before(batches, others, room):
+    shared = RememberedAlone(room)
+    read(shared, others)
+    shared.compute_when_needed(shared.as_numbers())
+    assert read(shared, batches) == read(RememberedAlone(0), batches)

@@ -13,6 +13,7 @@ import torch
 from spacy.training.initialize import init_nlp
 
 from multiner.docbins import read_docs
+from multiner.frozen import FrozenLayers
 from multiner.loop import train
 from multiner.transfer import runs
 from multiner.transfer.plan import Paths, Planned, Setup, make_config, make_plan
@@ -88,6 +89,22 @@ def test_what_is_finished_is_not_run_again_and_leaves_no_models(undisturbed, cor
     again = run(store.folder.parent, corpora, tiny_encoder)
     assert again[2].cells == []
     assert again[1].read(again[0]) == store.read(plan)
+
+
+def test_all_cells_together_have_each_sentence_go_through_frozen_layers_once(
+    corpora, tiny_encoder, tmp_path, monkeypatch
+):
+    computed: list[bytes] = []
+    packed = FrozenLayers._packed
+
+    def watched(self: FrozenLayers, windows: list[torch.Tensor]) -> list[torch.Tensor]:
+        computed.extend(window.numpy().tobytes() for window in windows)
+        return packed(self, windows)
+
+    monkeypatch.setattr(FrozenLayers, "_packed", watched)
+    _, _, notes = run(tmp_path, corpora, tiny_encoder)
+    assert len(notes.cells) == 4 and len(computed) > 50
+    assert len(set(computed)) == len(computed)
 
 
 def test_a_longer_curve_runs_what_is_new_and_makes_the_model_again_that_it_needs(

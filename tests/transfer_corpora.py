@@ -40,7 +40,7 @@ sizes = [4, 12]
 seeds = [0]
 
 [training]
-"components.ner.model.frozen_layers" = 0  # the encoder of these tests has two layers
+"components.ner.model.frozen_layers" = 1  # the encoder of these tests has two layers
 "components.ner.model.mixed_layers" = 2
 "initialize.components.ner.layers" = 2
 "system.epochs" = 2

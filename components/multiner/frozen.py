@@ -7,6 +7,7 @@ the same vectors for the same pieces in every epoch. So on a CPU, where computin
 remembered, and training costs what the other layers cost; so does looking at dev after each epoch.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -17,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from .errors import UserError
 from .packed import embed, groups_of, own_layers, through_layer
-from .remembered import Remembered
+from .remembered import Remembered, RememberedAlone
 
 
 class LayersCannotBeFrozen(UserError, ValueError):
@@ -45,6 +46,18 @@ class FrozenLayers:
         for layer in self._learning():
             layer.requires_grad_(True)
 
+    def share(self, memories: dict[bytes, RememberedAlone]) -> None:
+        """Remember together with all others that have the same layers; nothing of what is remembered so far is kept.
+
+        memories: What is remembered, by what tells such layers from any other; a new one is added if there is none.
+        """
+        digest = hashlib.sha256(f"{self.count} layers of {self._encoder.config.to_json_string()}".encode())  # type: ignore[operator, union-attr]
+        for name, tensor in self._encoder.named_parameters():
+            if not tensor.requires_grad:
+                digest.update(name.encode())
+                digest.update(tensor.detach().cpu().numpy().data)
+        self.remembered = memories.setdefault(digest.digest(), RememberedAlone(self.remembered.room))
+
     def train(self) -> None:
         """Have only the layers above be in training mode, which alone have dropout then."""
         self._encoder.eval()
@@ -69,6 +82,8 @@ class FrozenLayers:
             return self._encoder(input_ids=ids, attention_mask=mask, output_hidden_states=every_layer)
         windows = [row[:length] for row, length in zip(ids, mask.sum(1).tolist(), strict=True)]
         given = pad_sequence(self.remembered(windows, self._filled), batch_first=True)
+        if self._returned is None:  # Another training has computed all of them.
+            self._filled(windows[:1])
         frozen = list(self._layers[: self.count])
         self._put([_StandIn(_in_form(self._returned, given))] * self.count)
         try:

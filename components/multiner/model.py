@@ -40,6 +40,7 @@ from .optimizer import AdamW, NamedAdamW, step_adamw
 from .packed_encoder import PackedEncoder
 from .pieces import PieceCutter, Pieces
 from .precision import Precision, arithmetic, floating_format, number_format
+from .remembered import RememberedAlone
 from .storage import STORAGES, Storage, pack, unpack
 from .windows import Window, batches_by_pieces, places_in_rows, plan_windows
 
@@ -537,6 +538,12 @@ class TaggerShim(Shim):
         """The windows whose vectors behind frozen layers are remembered, array (numbers,) for `continue_from`."""
         frozen = self.network.frozen
         return torch.empty(0, dtype=torch.int64) if frozen is None else frozen.remembered.as_numbers()
+
+    def share_remembered(self, memories: dict[bytes, RememberedAlone]) -> None:
+        """Have vectors behind frozen layers be remembered together with others, on a CPU; see `FrozenLayers.share`."""
+        if self.cfg["frozen_layers"] and self.device.type == "cpu" and self.network.frozen is not None:
+            self.network.frozen.share(memories)
+            self._scorer = None
 
     def continue_from(
         self, optimizer: AdamW, met: torch.Tensor, moments: dict[str, torch.Tensor], remembered: torch.Tensor

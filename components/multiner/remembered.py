@@ -21,7 +21,7 @@ class Remembered:
     """
 
     def __init__(self, room: int) -> None:
-        self._room = room
+        self.room = room
         self._free = room
         self._vectors: dict[bytes, torch.Tensor] = {}
         self._together: list[list[torch.Tensor]] = []
@@ -59,7 +59,7 @@ class Remembered:
     def compute_when_needed(self, numbers: torch.Tensor) -> None:
         """Remember what `as_numbers` gave at another time: what was together is computed when part of it is wanted."""
         self._vectors, self._to_come, self._together = {}, {}, []
-        self._free = self._room
+        self._free = self.room
         at = 0
         while at < len(numbers):
             lengths_at = at + 1
@@ -73,7 +73,26 @@ class Remembered:
 
     def emptied(self) -> "Remembered":
         """One with as much room that knows nothing yet."""
-        return Remembered(self._room)
+        return Remembered(self.room)
+
+
+class RememberedAlone(Remembered):
+    """The vectors of windows that are each computed by themselves.
+
+    That takes longer, and what a window is given does not depend on what was asked for before: several trainings may
+    have one memory, and one that goes on finds what it would have found.
+    """
+
+    def __call__(self, windows: Sequence[torch.Tensor], compute: Compute) -> list[torch.Tensor]:
+        """The vectors of windows; those that are not known are computed, one by one."""
+        return [vectors for window in windows for vectors in super(RememberedAlone, self).__call__([window], compute)]
+
+    def as_numbers(self) -> torch.Tensor:
+        """Nothing: no window was together with another."""
+        return torch.empty(0, dtype=torch.int64)
+
+    def compute_when_needed(self, numbers: torch.Tensor) -> None:
+        """Keep what is known, which is what would be computed."""
 
 
 def _key(window: torch.Tensor) -> bytes:

@@ -37,13 +37,16 @@ from ..figures import describe_machine
 from ..files import write_json
 from ..loop import train
 from ..matching import count_matches, match
+from ..pipe import with_own_encoder
 from ..pipelines import load_pipeline
 from ..predictions import word_spans
+from ..remembered import RememberedAlone
 from ..self_training import Taken, annotate_confidently
 from .material import Draw, join
 from .plan import Paths, Planned, Setup, make_config
 
 Report = dict[str, Any]
+Memories = dict[bytes, RememberedAlone]
 CHECKPOINT_STEPS = 200
 WARM_UP, TIMED = 4, 16  # steps of training
 TIMED_SENTENCES = 200  # of prediction
@@ -133,10 +136,11 @@ def run_plan(plan: Sequence[Planned], setup: Setup, store: Store, watcher: Watch
     """
     with store.locked():
         waiting = cells_to_run(plan, store)
+        memories: Memories = {}
         for number, planned in enumerate(waiting):
             watcher.cell(planned, number, len(waiting))
             try:
-                run_cell(planned, setup, store, watcher, use_gpu)
+                run_cell(planned, setup, store, watcher, memories, use_gpu)
             except UserError as error:
                 raise TransferError(f"{planned.cell.name}: {error}") from error
             # Pipelines refer to themselves, and garbage is collected by the number of objects, not by their memory.
@@ -151,8 +155,13 @@ def _tidy(store: Store, keep: set[str]) -> None:
             shutil.rmtree(folder)
 
 
-def run_cell(planned: Planned, setup: Setup, store: Store, watcher: Watcher, use_gpu: int = -1) -> None:
-    """Train a cell if its model is not there, test it if its scores are not there, and write these."""
+def run_cell(
+    planned: Planned, setup: Setup, store: Store, watcher: Watcher, memories: Memories, use_gpu: int = -1
+) -> None:
+    """Train a cell if its model is not there, test it if its scores are not there, and write these.
+
+    memories: Where cells remember together what frozen layers give, see `TaggerShim.share_remembered`.
+    """
     cell, folder = planned.cell, store.cell(planned.key)
     model = store.model(planned.key)
     if not model.exists():
@@ -165,6 +174,7 @@ def run_cell(planned: Planned, setup: Setup, store: Store, watcher: Watcher, use
         )
         config = make_config(cell, setup, paths, sum(planned.sentences.values()))
         nlp = init_nlp(config, use_gpu=use_gpu)
+        _share(nlp, memories)
         output = folder / "training"
         with (folder / "log.txt").open("a", encoding="utf8") as log:
             train(
@@ -194,7 +204,7 @@ def run_cell(planned: Planned, setup: Setup, store: Store, watcher: Watcher, use
             "training": account,
             "machine": describe_machine(),
             "made_of": planned.made_of,
-            "tests": _test(planned, setup, model, watcher),
+            "tests": _test(planned, setup, model, watcher, memories),
         },
         store.result(planned.key),
     )
@@ -249,9 +259,16 @@ def _write_corpora(planned: Planned, setup: Setup, store: Store, watcher: Watche
         write_docs(join(material.dev(language) for language in sorted(cell.choose_on)), folder / "dev.spacy")
 
 
-def _test(planned: Planned, setup: Setup, model: Path, watcher: Watcher) -> Report:
+def _share(nlp: Language, memories: Memories) -> None:
+    """Most sentences come in several cells, whose encoders have the same lowest layers: these read each once."""
+    for pipe in with_own_encoder(nlp):
+        pipe.shim.share_remembered(memories)
+
+
+def _test(planned: Planned, setup: Setup, model: Path, watcher: Watcher, memories: Memories) -> Report:
     """What a pipeline finds in the test sentences of each language."""
     nlp = load_pipeline(str(model))
+    _share(nlp, memories)
     done, tests = 0, {}
     for language in planned.cell.tests:
 
