@@ -24,7 +24,8 @@ from transformers import (
     ViTConfig,
 )
 
-from multiner.encoder import POSITIONS_AFTER_PAD, EncoderNotFound, EncoderNotUsable, load_encoder, load_tokenizer
+from multiner.encoder import EncoderNotFound, EncoderNotUsable, load_encoder, load_tokenizer
+from multiner.layout import POSITIONS_AFTER_PAD
 from multiner.pieces import PieceCutter
 
 from .conftest import SENTENCES, learn_by_heart, make_examples
