@@ -44,6 +44,8 @@ def unpack(packed: Mapping[str, torch.Tensor], where: str) -> Weights:
     RAISES: ModelFilesError if a scale is missing or does not fit.
     """
     weights: Weights = {}
+    # Tensors that are taken as they are keep the file that they are read from in memory, all of it.
+    is_made_anew = any(tensor.dtype != torch.float32 for tensor in packed.values())
     for name, tensor in packed.items():
         if tensor.dtype in (torch.bfloat16, torch.float16):
             weights[name] = tensor.float()
@@ -51,7 +53,7 @@ def unpack(packed: Mapping[str, torch.Tensor], where: str) -> Weights:
             scale = packed.get(name + SCALE)
             if scale is None or scale.shape != tensor.shape[:1] or not scale.is_floating_point():
                 raise ModelFilesError(f"{where}: {name} has no scale for each of its rows. {REMEDY}")
-            weights[name] = tensor.float().mul_(scale.float().view(-1, *(1 for _ in tensor.shape[1:])))
+            weights[name] = tensor * scale.float().view(-1, *(1 for _ in tensor.shape[1:]))
         elif not (name.endswith(SCALE) and name.removesuffix(SCALE) in packed):
-            weights[name] = tensor
+            weights[name] = tensor.clone() if is_made_anew else tensor
     return weights
