@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc
 from torch.nn import functional
 
+from multiner import linear
 from multiner.encoder import load_encoder
 from multiner.layout import TYPES, layout_of, shapes_of
-from multiner.linear import FEW_ROWS, FloatLinear, Int8Linear
+from multiner.linear import FloatLinear, Int8Linear
 from multiner.network import WordTagger
 from multiner.packed_encoder import PackedEncoder
 from multiner.precision import has_fast_bfloat16, has_fast_int8, number_format
@@ -64,6 +65,16 @@ def test_windows_of_all_lengths_have_the_vectors_that_the_encoder_gives_each_alo
         found = pack(module, torch.float32)(ids, lengths, wanted)
         expected = read_alone(module, ids, lengths)[wanted]
     np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+def test_as_many_windows_as_a_batch_has(module):
+    lengths = [30, 30, 30, 21, 21, 17, 17, 9]
+    ids = pieces_of(module, lengths)
+    everywhere = torch.arange(len(ids))
+    with torch.inference_mode():
+        for wanted in (everywhere, everywhere[::7], everywhere[:0]):
+            found = pack(module, torch.float32)(ids, lengths, wanted)
+            np.testing.assert_allclose(found, read_alone(module, ids, lengths)[wanted], atol=2e-5)
 
 
 def test_as_many_pieces_as_the_encoder_reads(module):
@@ -261,10 +272,12 @@ def test_what_is_fast_here_is_what_is_computed_in():
     assert number_format("int8", CPU) is (torch.int8 if has_fast_int8(CPU) else best)
 
 
-def test_linear_layers_are_those_of_torch():
-    weight, bias = torch.randn(5, 4), torch.randn(5)
-    for rows in (1, 3, FEW_ROWS, FEW_ROWS + 1):
-        vectors = torch.randn(rows, 4)
+@pytest.mark.parametrize("in_order", [False, linear._can_be_in_order(torch.float32)])
+@pytest.mark.parametrize("rows", [0, 1, 3, 200])
+def test_linear_layers_are_those_of_torch(rows, in_order, monkeypatch):
+    monkeypatch.setattr(linear, "_can_be_in_order", lambda number_type: in_order)
+    weight, bias, vectors = torch.randn(5, 4), torch.randn(5), torch.randn(rows, 4)
+    with torch.inference_mode():
         found = FloatLinear(weight, bias, torch.float32)(vectors)
-        torch.testing.assert_close(found, functional.linear(vectors, weight, bias))
-        assert found.is_contiguous()
+    torch.testing.assert_close(found, functional.linear(vectors, weight, bias))
+    assert found.is_contiguous()

@@ -59,7 +59,8 @@ def test_add_label_keeps_the_scores_of_the_others(nlp):
     nlp.get_pipe("ner").add_label("MISC")
     after = predict_scores(nlp, words)
     assert after.shape == (len(words), before.shape[1] + 2)
-    np.testing.assert_array_equal(after[:, : before.shape[1]], before)
+    # A product with more outputs may be rounded otherwise.
+    np.testing.assert_allclose(after[:, : before.shape[1]], before, atol=1e-6)
 
 
 def test_overfitting_IO(trained, tmp_path):

@@ -12,7 +12,10 @@ from torch.nn import functional
 
 from .layout import ACTIVATIONS, Layout, shapes_of
 from .linear import FloatLinear, Int8Linear, Linear
-from .packed import Layer, Part, groups_of, through_layers
+from .packed import Group, Layer, Part, groups_of, through_layers
+
+# Up to so many, rows are counted more closely: here a few more of them are felt.
+FEW_ROWS = 128
 
 
 class PackedEncoder:
@@ -52,9 +55,11 @@ class PackedEncoder:
         before = f"encoder.layer.{number}."
         names = (f"{before}attention.self.{name}" for name in ("query", "key", "value"))
         queries_keys_values = self._make_linear(number_type, *names)
+        attended = self._make_linear(number_type, f"{before}attention.output.dense")
         return Layer(
-            lambda vectors: queries_keys_values(vectors).chunk(3, dim=1),
-            self._make_linear(number_type, f"{before}attention.output.dense"),
+            # Attention over windows as short as sentences takes longer in bfloat16, all the converting included.
+            lambda vectors: queries_keys_values(vectors).float().chunk(3, dim=1),
+            lambda vectors: attended(vectors.to(self._number_type)),
             self._make_norm(f"{before}attention.output.LayerNorm"),
             self._make_linear(number_type, f"{before}intermediate.dense"),
             ACTIVATIONS[self._layout.activation],
@@ -86,10 +91,28 @@ class PackedEncoder:
         highest (int): Of how many layers, counted from the highest, they are wanted.
         RETURNS: Array (pieces wanted, width) of float32 for each of these layers, the highest one last.
         """
+        filling = _filling(len(ids))
         groups = groups_of(lengths)
         positions = torch.cat([self._positions[:length].repeat(windows, 1) for length, windows in groups])
-        vectors = functional.embedding(ids, self._pieces).add_(positions)
+        positions = functional.pad(positions, (0, 0, 0, filling))
+        if filling:
+            groups = [*groups, Group(filling, 1)]
+        vectors = functional.embedding(_filled(ids, filling), self._pieces).add_(positions)
         vectors = self._norm(vectors.to(self._number_type))
         if self._widen is not None:
             vectors = self._widen(vectors)
-        return [each.float() for each in through_layers(self._layers, vectors, groups, wanted, highest)]
+        rows = _filled(wanted, _filling(len(wanted)))
+        given = through_layers(self._layers, vectors, groups, rows, highest)
+        return [each[: len(wanted)].float() for each in given]
+
+
+def _filling(rows: int) -> int:
+    """How many rows are added so that few numbers of rows come up.
+
+    Code for a product is made when there were never so many rows before, which takes as long as hundreds of them.
+    """
+    return -rows % (8 if rows <= FEW_ROWS else 32)
+
+
+def _filled(numbers: torch.Tensor, filling: int) -> torch.Tensor:
+    return functional.pad(numbers, (0, filling))
