@@ -20,11 +20,13 @@ from spacy.tokens import Doc
 
 from .benchmark_texts import Text
 from .errors import UserError
+from .linear import FloatLinear
 from .memory_use import in_own_process, peak_megabytes
 from .model import TaggerShim
 from .pipe import Multiner, with_own_encoder
 from .pipelines import load_pipeline
-from .precision import Precision, number_format
+from .precision import Precision, has_fast_bfloat16, number_format
+from .speed_plot import PIPELINE
 from .tags import Scheme, spans_from_tags, tag_names, to_iob2
 
 Report = dict[str, Any]
@@ -97,13 +99,12 @@ class Way(NamedTuple):
     same_weights: bool = True
 
 
-def transformers_pipeline(batch_size: int, material: Material) -> Tagger:
+def transformers_pipeline(batch_size: int, number_type: torch.dtype, material: Material) -> Tagger:
     """The pipeline of transformers, which puts neighbouring pieces of a label together."""
     from transformers.pipelines import pipeline
 
-    classify: Any = pipeline(
-        "token-classification", str(material.classifier), aggregation_strategy="simple", device=-1, stride=OVERLAP
-    )
+    settings: dict[str, Any] = {"aggregation_strategy": "simple", "device": -1, "stride": OVERLAP}
+    classify: Any = pipeline("token-classification", str(material.classifier), torch_dtype=number_type, **settings)
 
     def tag(texts: Sequence[str]) -> list[list[Entity]]:
         found = classify(list(texts), batch_size=batch_size)
@@ -168,8 +169,16 @@ def ours(precision: Precision, material: Material) -> Tagger:
 def ways() -> dict[str, Way]:
     """All ways that can be gone here, by what they are called."""
     found = {
-        f"transformers pipeline, batches of {size}": Way(partial(transformers_pipeline, size)) for size in BATCH_SIZES
+        f"{PIPELINE}, batches of {size}": Way(partial(transformers_pipeline, size, torch.float32))
+        for size in BATCH_SIZES
     }
+    if has_fast_bfloat16(torch.device("cpu")):
+        found |= {
+            f"{PIPELINE} in bfloat16, batches of {size}": Way(
+                partial(transformers_pipeline, size, torch.bfloat16), "bfloat16"
+            )
+            for size in BATCH_SIZES
+        }
     if find_spec("spacy_huggingface_pipelines") is not None:
         found["spacy-huggingface-pipelines"] = Way(huggingface_pipelines)
     if find_spec("spacy_transformers") is not None:
@@ -261,11 +270,14 @@ def _measure(way: Way, material: Material, texts: list[str], short: list[str], r
 def _operations_per_second(number_type: torch.dtype) -> float:
     """Multiplications and additions a second of a large product of matrices."""
     numbers = torch.randint(-100, 100, (MATRIX, MATRIX)).to(number_type)
-    product = torch._int_mm if number_type is torch.int8 else torch.mm
+    if number_type is torch.int8:
+        product: Callable[[torch.Tensor], torch.Tensor] = partial(torch._int_mm, numbers)
+    else:
+        product = FloatLinear(numbers, torch.zeros(MATRIX), number_type)
     seconds = []
     for _ in range(10):
         start = time.perf_counter()
-        product(numbers, numbers)
+        product(numbers)
         seconds.append(time.perf_counter() - start)
     return 2 * MATRIX**3 / min(seconds)
 
