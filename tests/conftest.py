@@ -30,6 +30,8 @@ from multiner.shared import SharedClassifier
 if not spacy.registry.has("architectures", "multiner.SharedClassifier.v1"):
     spacy.registry.architectures.register("multiner.SharedClassifier.v1", func=SharedClassifier)
 
+# Without instructions for bfloat16, which some processors have: "auto" is float32 everywhere, and tests hold the same.
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_VNNI")
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # the processor is shared with other workers
 
