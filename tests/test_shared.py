@@ -289,7 +289,8 @@ def test_a_new_label_keeps_the_scores_of_the_others(encoder):
     pipe = nlp.get_pipe("ner")
     before = pipe.model.predict([doc])[0]
     pipe.add_label("MISC")
-    np.testing.assert_array_equal(pipe.model.predict([doc])[0][:, : before.shape[1]], before)
+    # A product with more outputs may be rounded otherwise.
+    np.testing.assert_allclose(pipe.model.predict([doc])[0][:, : before.shape[1]], before, atol=1e-6)
 
 
 LINES = r'\[nlp\]\npipeline = \["transformer", "ner"\]\n\n\[components.transformer\]\nfactory = "transformer"'
