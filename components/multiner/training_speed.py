@@ -206,7 +206,7 @@ def _report(sentences: int, seconds: float, gold: Sequence[Doc], predicted: list
 
     tags = [tags_of(doc) for doc in gold]
     return {
-        "training_seconds": round(seconds, 1),
+        "training_seconds": round(seconds, 3),
         "sentences_per_second": round(sentences / seconds, 2),
         "test_default": float(f1_score(tags, predicted, zero_division=0)),
         "test_strict": float(f1_score(tags, predicted, mode="strict", scheme=IOB2, zero_division=0)),
