@@ -14,8 +14,8 @@ class FloatLinear:
     """A linear layer in float32 or bfloat16.
 
     Its weights are put in the order in which oneDNN reads them, once, where the processor is one that oneDNN has code
-    for. Otherwise they would be put so for each product in bfloat16; and in float32 the products of MKL, which torch
-    takes by itself, are less than half as fast on processors that are not Intel's, and with few rows on all.
+    for. Otherwise they would be put so for each product in bfloat16; and in float32 torch takes MKL by itself, which is
+    less than half as fast on an AMD EPYC.
 
     weight (out, in), bias (out,): Of any floating format; kept in that of `number_type`.
     """
