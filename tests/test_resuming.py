@@ -48,6 +48,7 @@ def overrides(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) -> di
         "system.epochs": EPOCHS,
         "training.batcher.size": 4,
         "training.optimizer.learn_rate.peak": 1e-3,
+        "training.optimizer.average_decay": 0.9,
         "training.dropout": 0.2,
     }
 

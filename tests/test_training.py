@@ -68,6 +68,19 @@ def test_the_head_learns_faster_and_decay_spares_biases_and_the_embedding():
     assert moved == {"encoder.w": 0.05, "head.w": 0.15, "embedding.rows": 0.0, "encoder.bias": 0.0}
 
 
+def test_lower_layers_learn_more_slowly_if_told_to():
+    names = ["embedding.rows", "encoder.embeddings.position.weight", "encoder.encoder.layer.0.output.weight"]
+    names += ["encoder.encoder.layer.1.output.weight", "head.weight", "mixing"]
+    parameters = [(name, torch.nn.Parameter(torch.zeros(2, 2))) for name in names]
+    for _, parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    step_adamw(AdamW(0.1, head_factor=3.0, layer_decay=0.5, grad_clip=0.0), None, parameters)
+    moved = [round(-parameter[0, 0].item(), 6) for _, parameter in parameters]
+    assert moved == [0.025, 0.025, 0.05, 0.1, 0.3, 0.3]
+    with pytest.raises(ValueError, match=r"layer_decay = 0\.0 must be above 0 and at most 1"):
+        AdamW(0.1, layer_decay=0.0)
+
+
 def test_gradients_are_clipped_together():
     parameters = [(name, torch.nn.Parameter(torch.zeros(4))) for name in ("encoder.a", "encoder.b")]
     for _, parameter in parameters:

@@ -520,6 +520,7 @@ class TaggerShim(Shim):
         self._start_learning(self.network)
         if isinstance(optimizer, AdamW):
             self._optimizer = step_adamw(optimizer, self._optimizer, parameters)
+            self._tell_averages(optimizer)
         else:
             for name, parameter in parameters:
                 if parameter.grad is not None:
@@ -529,6 +530,11 @@ class TaggerShim(Shim):
                     parameter.data = xp2torch(weights, requires_grad=False, device=self.device)
         for _, parameter in parameters:
             parameter.grad = None
+
+    def _tell_averages(self, optimizer: AdamW) -> None:
+        """Have `nlp.use_params(optimizer.averages)` reach this network."""
+        if optimizer.averages is not None and self._optimizer is not None:
+            optimizer.averages |= {(self.id, name): lag for name, lag in self._optimizer.lags().items()}
 
     def moments(self) -> dict[str, torch.Tensor]:
         """What the optimizer remembers of its steps; nothing before the first one."""
@@ -562,6 +568,7 @@ class TaggerShim(Shim):
         if moments:
             self._optimizer = NamedAdamW(optimizer)
             self._optimizer.restore(moments, list(self.network.trained()))
+            self._tell_averages(optimizer)
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and other processes get: momentum stays with the one that is trained, a GPU with its process."""
@@ -572,8 +579,28 @@ class TaggerShim(Shim):
 
     @contextlib.contextmanager
     def use_params(self, params: Any) -> Iterator[None]:
-        """Averages of thinc's optimisers do not reach torch's weights, so there is nothing to switch to."""
-        yield
+        """Predict with, and save, the average of the weights for a while, if the optimizer keeps one.
+
+        params: By shim and name how far the average is from the weights (`AdamW.averages`). What thinc's optimizers
+            keep does not reach torch's weights.
+        """
+        trained = dict(self.network.trained()) if self._model is not None else {}
+        lags = {name: params[self.id, name] for name in trained if (self.id, name) in params}
+        if not lags:
+            yield
+            return
+        weights = {name: trained[name].data for name in lags}
+        self._start_learning(self.network)  # so that rows of the embedding are read anew when it ends
+        for name, lag in lags.items():
+            trained[name].data = weights[name] + lag
+        self.network.eval()
+        try:
+            yield
+        finally:
+            self._start_learning(self.network)
+            for name in lags:
+                trained[name].data = weights[name]
+            self.network.eval()
 
     def to_device(self, device_type: str, device_id: int) -> None:
         """Move the network to "cpu" or "cuda"."""
