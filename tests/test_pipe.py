@@ -150,17 +150,24 @@ def test_no_data(nlp):
     assert list(nlp.pipe([])) == []
 
 
-def test_the_gradient_is_that_of_the_cross_entropy(nlp):
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_gradient_is_that_of_the_cross_entropy(nlp, smoothing):
     examples = make_examples(nlp)
     pipe = nlp.get_pipe("ner")
+    pipe.cfg["label_smoothing"] = smoothing
     predicted = pipe.model.predict([example.predicted for example in examples])
     loss, gradients = pipe.get_loss(examples, predicted)
     together = torch.tensor(np.concatenate(predicted), requires_grad=True)
     gold = torch.tensor(np.concatenate([pipe._gold_tags(example) for example in examples]))
-    expected = torch.nn.functional.cross_entropy(together, gold)
+    expected = torch.nn.functional.cross_entropy(together, gold, label_smoothing=smoothing)
     expected.backward()
     assert loss == pytest.approx(expected.item(), rel=1e-5)
     np.testing.assert_allclose(np.concatenate(gradients), together.grad.numpy(), atol=1e-6)
+
+
+def test_no_label_is_smoothed_away(nlp):
+    with pytest.raises(ValueError, match=r"\[components.other\] label_smoothing = 1.0 must be 0 or more, below 1"):
+        nlp.add_pipe("multiner", name="other", config={"label_smoothing": 1.0})
 
 
 @pytest.mark.parametrize("optimizer", [AdamW(3e-3), Adam(3e-3)], ids=["multiner", "thinc"])

@@ -96,6 +96,7 @@ class MeanLoss:
         "threshold": 0.0,
         "overwrite_ents": False,
         "label_strategy": "first",
+        "label_smoothing": 0.0,
     },
     default_score_weights={"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0, "ents_per_type": None},
 )
@@ -107,6 +108,7 @@ def make_multiner(
     threshold: float,
     overwrite_ents: bool,
     label_strategy: LabelStrategy,
+    label_smoothing: float,
     scorer: Callable[..., Any] | None,
 ) -> "Multiner":
     """Construct the component; see `Multiner`."""
@@ -118,6 +120,7 @@ def make_multiner(
         threshold=threshold,
         overwrite_ents=overwrite_ents,
         label_strategy=label_strategy,
+        label_smoothing=label_smoothing,
         scorer=scorer,
     )
 
@@ -138,6 +141,8 @@ class Multiner(TrainablePipe):
         blocked. If not, they are kept, and new ones are found in the words between them.
     label_strategy (str): What the later pieces of a word learn, its first one learning the word's tag: "first" nothing,
         "inside" the same with `I-` for `B-`, "repeat" the same. Entities are read from first pieces in any case.
+    label_smoothing (float): In training so much of the probability goes to all tags alike and not to the right one
+        (Szegedy et al. 2016): annotation that errs is believed less.
     scorer (Callable | None): Scores examples; by default spaCy's `ents_*`.
     """
 
@@ -151,10 +156,13 @@ class Multiner(TrainablePipe):
         threshold: float = 0.0,
         overwrite_ents: bool = False,
         label_strategy: LabelStrategy = "first",
+        label_smoothing: float = 0.0,
         scorer: Callable[..., Any] | None = None,
     ) -> None:
         if not 0.0 <= threshold <= 1.0:
             raise ComponentError(f"[components.{name}] threshold = {threshold} must be between 0 and 1.")
+        if not 0.0 <= label_smoothing < 1.0:
+            raise ComponentError(f"[components.{name}] label_smoothing = {label_smoothing} must be 0 or more, below 1.")
         if label_strategy not in LABEL_STRATEGIES:
             allowed = ", ".join(f'"{strategy}"' for strategy in LABEL_STRATEGIES)
             raise ComponentError(f'[components.{name}] label_strategy = "{label_strategy}" is none of {allowed}.')
@@ -172,6 +180,7 @@ class Multiner(TrainablePipe):
             "threshold": threshold,
             "overwrite_ents": overwrite_ents,
             "label_strategy": label_strategy,
+            "label_smoothing": label_smoothing,
         }
         self.cfg: dict[str, Any] = {"labels": [], "temperature": 1.0, **self._settings}
         # `nlp.resume_training` puts a copy of the model here.
@@ -517,15 +526,16 @@ class Multiner(TrainablePipe):
         labelled = sum(int((tags != IGNORED).sum()) for tags, _ in gold)
         loss = 0.0
         gradients = []
+        smoothing = self.cfg["label_smoothing"]
         for tags, scored in gold:
             gradient = np.zeros_like(scored)
             rows = np.flatnonzero(tags != IGNORED)
             if len(rows):
                 log_probabilities = log_softmax(scored[rows])
-                loss -= float(log_probabilities[np.arange(len(rows)), tags[rows]].sum())
-                gradient[rows] = np.exp(log_probabilities)
-                gradient[rows, tags[rows]] -= 1.0
-                gradient /= labelled
+                wanted = np.full_like(log_probabilities, smoothing / scored.shape[1])
+                wanted[np.arange(len(rows)), tags[rows]] += 1.0 - smoothing
+                loss -= float((wanted * log_probabilities).sum())
+                gradient[rows] = (np.exp(log_probabilities) - wanted) / labelled
             gradients.append(gradient)
         return loss / max(labelled, 1), gradients, labelled
 
