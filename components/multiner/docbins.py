@@ -202,7 +202,9 @@ def by_size(
     return numbers[size]
 
 
-def gold_words_corpus(path: Path, limit: int = 0) -> Callable[[Language], Iterator[Example]]:
+def gold_words_corpus(
+    path: Path, limit: int = 0, augmenter: Callable[[Language, Example], Iterable[Example]] | None = None
+) -> Callable[[Language], Iterator[Example]]:
     """A reader of `.spacy` files whose examples are tokenised as the gold data is.
 
     Registered as `multiner.GoldWords.v1`. spaCy's own reader tokenises the text again when the data says where
@@ -210,12 +212,14 @@ def gold_words_corpus(path: Path, limit: int = 0) -> Callable[[Language], Iterat
 
     path (Path): A `.spacy` file, or a folder of them.
     limit (int): At most so many documents; 0 for all.
+    augmenter (Callable | None): Gives the examples to train on in place of each one, as spaCy's do; see `augmentation`.
     RAISES: FileNotFoundError.
     """
 
     def read(nlp: Language) -> Iterator[Example]:
         for number, doc in enumerate(read_docs(path, nlp.vocab), 1):
-            yield Example(without_annotation(doc), doc)
+            example = Example(without_annotation(doc), doc)
+            yield from [example] if augmenter is None else augmenter(nlp, example)
             if number == limit:
                 return
 
