@@ -24,6 +24,7 @@ from thinc.api import Config, Model, Optimizer
 from . import distributed, ranks
 from .calibration import Outcomes, compare, fit_temperature
 from .decoding import best_legal_tags, confidences, log_softmax, spans_of
+from .divergence import divergence, two_sided_divergence
 from .docbins import read_docs, without_annotation
 from .encoder import EncoderNotFound, load_encoder
 from .errors import UserError
@@ -97,6 +98,7 @@ class MeanLoss:
         "overwrite_ents": False,
         "label_strategy": "first",
         "label_smoothing": 0.0,
+        "consistency": 0.0,
     },
     default_score_weights={"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0, "ents_per_type": None},
 )
@@ -109,6 +111,7 @@ def make_multiner(
     overwrite_ents: bool,
     label_strategy: LabelStrategy,
     label_smoothing: float,
+    consistency: float,
     scorer: Callable[..., Any] | None,
 ) -> "Multiner":
     """Construct the component; see `Multiner`."""
@@ -121,6 +124,7 @@ def make_multiner(
         overwrite_ents=overwrite_ents,
         label_strategy=label_strategy,
         label_smoothing=label_smoothing,
+        consistency=consistency,
         scorer=scorer,
     )
 
@@ -143,6 +147,8 @@ class Multiner(TrainablePipe):
         "inside" the same with `I-` for `B-`, "repeat" the same. Entities are read from first pieces in any case.
     label_smoothing (float): In training so much of the probability goes to all tags alike and not to the right one
         (Szegedy et al. 2016): annotation that errs is believed less.
+    consistency (float): In training the encoder reads all twice, with other dropout, and how far the two disagree
+        counts so many times in the loss (Liang et al. 2021, R-Drop). 0 reads once.
     scorer (Callable | None): Scores examples; by default spaCy's `ents_*`.
     """
 
@@ -157,12 +163,20 @@ class Multiner(TrainablePipe):
         overwrite_ents: bool = False,
         label_strategy: LabelStrategy = "first",
         label_smoothing: float = 0.0,
+        consistency: float = 0.0,
         scorer: Callable[..., Any] | None = None,
     ) -> None:
         if not 0.0 <= threshold <= 1.0:
             raise ComponentError(f"[components.{name}] threshold = {threshold} must be between 0 and 1.")
         if not 0.0 <= label_smoothing < 1.0:
             raise ComponentError(f"[components.{name}] label_smoothing = {label_smoothing} must be 0 or more, below 1.")
+        if consistency < 0.0:
+            raise ComponentError(f"[components.{name}] consistency = {consistency} must be 0 or more.")
+        if consistency and isinstance(model.shims[0], SharedShim):
+            raise ComponentError(
+                f"[components.{name}] consistency = {consistency} needs an encoder of its own, and a shared one reads "
+                "once. Set it to 0."
+            )
         if label_strategy not in LABEL_STRATEGIES:
             allowed = ", ".join(f'"{strategy}"' for strategy in LABEL_STRATEGIES)
             raise ComponentError(f'[components.{name}] label_strategy = "{label_strategy}" is none of {allowed}.')
@@ -181,6 +195,7 @@ class Multiner(TrainablePipe):
             "overwrite_ents": overwrite_ents,
             "label_strategy": label_strategy,
             "label_smoothing": label_smoothing,
+            "consistency": consistency,
         }
         self.cfg: dict[str, Any] = {"labels": [], "temperature": 1.0, **self._settings}
         # `nlp.resume_training` puts a copy of the model here.
@@ -414,11 +429,15 @@ class Multiner(TrainablePipe):
         RETURNS: False if there was not the memory for so many at once; then nothing has changed.
         """
         earlier = self.shim.set_gradients_aside()
+        if self.cfg["consistency"]:
+            examples = [*examples, *examples]
         docs = [example.predicted for example in examples]
         first_only = self.cfg["label_strategy"] == "first"
         try:
             scores, backprop = self.model.begin_update(docs if first_only else EveryPiece(docs))
             loss, gradients, words = self._loss(examples, scores)
+            if self.cfg["consistency"]:
+                loss += self._add_consistency(examples, scores, gradients)
             if np.isnan(loss):
                 raise ComponentError(
                     Errors.E910.format(name=self.name) + " The weights have diverged, and training cannot go on from "
@@ -497,7 +516,7 @@ class Multiner(TrainablePipe):
         self.shim.network.set_dropout(0.0)
         earlier = self.shim.set_gradients_aside()
         scores, backprop = self.model.begin_update(docs)
-        loss, gradients = _divergence(docs, scores, wanted)
+        loss, gradients = _rehearsal_loss(docs, scores, wanted)
         backprop(gradients)
         self.shim.join_gradients(earlier, max(sum(int(_is_visible(doc).sum()) for doc in docs), 1))
         if sgd is not None:
@@ -538,6 +557,28 @@ class Multiner(TrainablePipe):
                 gradient[rows] = (np.exp(log_probabilities) - wanted) / labelled
             gradients.append(gradient)
         return loss / max(labelled, 1), gradients, labelled
+
+    def _add_consistency(
+        self, examples: Sequence[Example], scores: Sequence[Scores | PieceScores], gradients: Sequence[Scores]
+    ) -> float:
+        """Add to gradients those of how far two readings of the same examples disagree.
+
+        examples, scores, gradients: Of the first reading, and behind these of the second. Words (or pieces) without a
+            gold tag count for nothing.
+        RETURNS: The mean of that over the words of both, as often as the setting says.
+        """
+        gold = [self._gold_rows(example, scored) for example, scored in zip(examples, scores, strict=True)]
+        once = len(examples) // 2
+        weight = self.cfg["consistency"] / max(sum(int((tags != IGNORED).sum()) for tags, _ in gold[:once]), 1)
+        total = 0.0
+        for reading in range(once):
+            rows = np.flatnonzero(gold[reading][0] != IGNORED)
+            first, second = (gold[place][1][rows] for place in (reading, once + reading))
+            disagreement, of_first, of_second = two_sided_divergence(first, second)
+            total += weight * disagreement
+            gradients[reading][rows] += weight * of_first
+            gradients[once + reading][rows] += weight * of_second
+        return total
 
     def _gold_rows(self, example: Example, scored: Scores | PieceScores) -> tuple[NDArray[np.int64], Scores]:
         """The tags to learn, and the scores in whose rows they are."""
@@ -692,7 +733,9 @@ def _forget_entities(doc: Doc) -> None:
     doc.set_ents([])
 
 
-def _divergence(docs: Sequence[Doc], scores: Sequence[Scores], wanted: Sequence[Scores]) -> tuple[float, list[Scores]]:
+def _rehearsal_loss(
+    docs: Sequence[Doc], scores: Sequence[Scores], wanted: Sequence[Scores]
+) -> tuple[float, list[Scores]]:
     """Mean divergence of predicted tags from wanted ones over all words but white space, and its gradient.
 
     Tags that are not among the wanted ones are left out.
@@ -703,10 +746,10 @@ def _divergence(docs: Sequence[Doc], scores: Sequence[Scores], wanted: Sequence[
     gradients = []
     for rows, scored, target in zip(words, scores, wanted, strict=True):
         tags = target.shape[1]
-        expected, found = log_softmax(target[rows]), log_softmax(scored[rows, :tags])
-        loss += float((np.exp(expected) * (expected - found)).sum())
+        total, of_rows = divergence(target[rows], scored[rows, :tags])
+        loss += total
         gradient = np.zeros_like(scored)
-        gradient[rows, :tags] = (np.exp(found) - np.exp(expected)) / count
+        gradient[rows, :tags] = of_rows / count
         gradients.append(gradient)
     return loss / count, gradients
 
