@@ -38,4 +38,5 @@ def describe_device(gpu_id: int) -> str:
     if gpu_id >= 0:
         return f"GPU {gpu_id}, {torch.cuda.get_device_name(gpu_id)}"
     numbers = "bfloat16" if has_fast_bfloat16(torch.device("cpu")) else "float32"
-    return f"CPU, {torch.get_num_threads()} threads, {numbers}"
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} {'thread' if threads == 1 else 'threads'}, {numbers}"
