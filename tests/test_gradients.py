@@ -136,6 +136,27 @@ def test_mixed_precision_keeps_weights_gradients_and_moments_in_float32(tiny_enc
     assert {moment.dtype for moment in moments} == {torch.float32}
 
 
+def test_mixed_precision_goes_the_way_of_float32_with_attention_in_float32(tiny_encoder, monkeypatch):
+    formats = set()
+    attend = torch.nn.functional.scaled_dot_product_attention
+
+    def watched(queries: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+        result = attend(queries, *others)
+        formats.update((queries.dtype, result.dtype))
+        return result
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
+    found, wanted = (
+        learn(pipe, [make_examples(nlp)])[0]
+        for nlp, pipe in (make_pipe(tiny_encoder, precision=precision) for precision in ("bfloat16", "float32"))
+    )
+    assert formats == {torch.float32}
+    for name, gradient in wanted.items():
+        assert (
+            torch.cosine_similarity(found[name].flatten(), gradient.flatten(), dim=0) > 0.99 or gradient.norm() < 1e-6
+        )
+
+
 def test_training_in_float16_is_refused(tiny_encoder):
     nlp, pipe = make_pipe(tiny_encoder, precision="float16")
     with pytest.raises(TrainingInFloat16, match='"float16" is for predicting.*Train with "auto"'):

@@ -96,10 +96,12 @@ def _attend(layer: Layer, vectors: torch.Tensor, groups: Sequence[Group]) -> tor
     # Split and not sliced, which takes gradients longer to go back through.
     parts = zip(groups, *(each.split([length * windows for length, windows in groups]) for each in packed), strict=True)
     attended = []
-    for (length, windows), *part in parts:
-        queries, keys, values = (each.view(windows, length, heads, width).transpose(1, 2) for each in part)
-        result = functional.scaled_dot_product_attention(queries, keys, values)
-        attended.append(result.transpose(1, 2).reshape(-1, heads * width))
+    # In the format that queries come in; autocast would have bfloat16, see `_own_layer`.
+    with torch.autocast("cpu", enabled=False):
+        for (length, windows), *part in parts:
+            queries, keys, values = (each.view(windows, length, heads, width).transpose(1, 2) for each in part)
+            result = functional.scaled_dot_product_attention(queries, keys, values)
+            attended.append(result.transpose(1, 2).reshape(-1, heads * width))
     return attended[0] if len(attended) == 1 else torch.cat(attended)
 
 
@@ -110,8 +112,10 @@ def own_layers(module: Any) -> list[Layer]:
 
 def _own_layer(layer: Any, heads: int) -> Layer:
     attention, attended, output = layer.attention.self, layer.attention.output, layer.output
+    parts = (attention.query, attention.key, attention.value)
     return Layer(
-        lambda vectors: (attention.query(vectors), attention.key(vectors), attention.value(vectors)),
+        # Attention is computed in float32: on the way back it takes six times as long in bfloat16.
+        lambda vectors: [part(vectors).float() for part in parts],
         lambda vectors: attended.dropout(attended.dense(vectors)),
         attended.LayerNorm,
         layer.intermediate.dense,
