@@ -20,9 +20,10 @@ def main(
     most_loss: Annotated[float, typer.Option(min=0, help="The most points of F1 that may be lost.")] = 100 * MOST_LOSS,
     report: Annotated[Path | None, typer.Option(help="A file for the figures, as JSON.")] = None,
 ) -> None:
-    """Write a copy of a pipeline whose encoder multiplies in int8, which processors with VNNI do faster.
+    """Write a copy of a pipeline whose encoder multiplies in int8, which processors with AVX2 do faster.
 
-    How much faster is printed; docs/speed.md has measurements.
+    How much faster is printed; docs/speed.md has measurements. With VNNI weights have eight bits, without it seven, so
+    measure on a machine like the one that will use it.
     It is made only if F1 stays. Layers that lose too much stay in floating point, and if that does not help nothing is
     written. Where a processor cannot, the copy computes in floating point as the original.
 

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
+from .precision import GREATEST_INT8, greatest_int8_weight
+
 Linear = Callable[[torch.Tensor], torch.Tensor]
-GREATEST = 127
 SMALLEST = 1e-30  # of a scale; what a number is divided by must not make it infinite
 
 
@@ -44,15 +45,16 @@ def _can_be_in_order(number_type: torch.dtype) -> bool:
 class Int8Linear:
     """A linear layer that multiplies in int8.
 
-    The weights of each output, and each row of what comes in, have a scale of their own: the greatest of them
-    becomes 127. So what a row becomes does not depend on which others are there (as with a scale for all, which
-    dynamic quantisation usually has), and outliers of one row take no precision from another.
+    The weights of each output, and each row of what comes in, have a scale of their own: the greatest of them becomes
+    127 (of the weights 63 where the processor has no VNNI). So what a row becomes does not depend on which others are
+    there, as with a scale for all, which dynamic quantisation usually has, and outliers of one row take no precision
+    from another.
 
     weight (out, in), bias (out,): Float32.
     """
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
-        scale = weight.abs().amax(1).clamp_min_(SMALLEST).div_(GREATEST)
+        scale = weight.abs().amax(1).clamp_min_(SMALLEST).div_(greatest_int8_weight())
         self._weight = (weight / scale[:, None]).round_().to(torch.int8).t()
         self._scale = scale
         self._bias = bias.clone()
@@ -62,6 +64,6 @@ class Int8Linear:
         # Few plain operations, each over rows that are in the cache: where vectors are small they would take as
         # long as the product. `aminmax` or a norm in their place are many times slower.
         greatest = vectors.abs().amax(1, keepdim=True).clamp_min_(SMALLEST)
-        whole = torch.mul(vectors, GREATEST / greatest).round_().to(torch.int8)
-        given = torch._int_mm(whole, self._weight).float().mul_(greatest.div_(GREATEST))
+        whole = torch.mul(vectors, GREATEST_INT8 / greatest).round_().to(torch.int8)
+        given = torch._int_mm(whole, self._weight).float().mul_(greatest.div_(GREATEST_INT8))
         return torch.addcmul(self._bias, given, self._scale, out=given)

@@ -1,7 +1,8 @@
 """Which number formats this machine computes fast.
 
 Where a processor has instructions for it, matrix products in bfloat16 take about half the time of those in float32 and
-those in int8 (VNNI) a quarter; where it has none they take longer. So the choice is made at run time.
+those in int8 (VNNI) a quarter; where it has none, those in bfloat16 take longer and those in int8 half. So the choice
+is made at run time.
 """
 
 import os
@@ -13,8 +14,12 @@ import torch
 Precision = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 # The library that computes the products, oneDNN, can be told not to use all instructions that a processor has.
 INSTRUCTIONS_LIMIT = "ONEDNN_MAX_CPU_ISA"
-WITHOUT_INT8 = {"SSE41", "AVX", "AVX2", "AVX512_CORE"}
-WITHOUT_BFLOAT16 = WITHOUT_INT8 | {"AVX2_VNNI", "AVX512_CORE_VNNI"}
+WITHOUT_INT8 = {"SSE41", "AVX"}
+WITHOUT_VNNI = WITHOUT_INT8 | {"AVX2", "AVX512_CORE"}
+WITHOUT_BFLOAT16 = WITHOUT_VNNI | {"AVX2_VNNI", "AVX512_CORE_VNNI"}
+GREATEST_INT8 = 127
+# Without VNNI two products are added in 16 bits, in which twice 255 times more than this does not fit.
+GREATEST_WITHOUT_VNNI = 63
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
@@ -30,10 +35,16 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 
 def has_fast_int8(device: torch.device) -> bool:
     """Whether matrix products in int8 are faster than in float32 there."""
-    check = getattr(torch.cpu, "_is_vnni_supported", None)
-    if device.type != "cpu" or check is None:
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return False
-    return _limit() not in WITHOUT_INT8 and bool(check())
+    return _limit() not in WITHOUT_INT8 and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+
+
+def greatest_int8_weight() -> int:
+    """The greatest weight with which this processor's products in int8 are right: without VNNI, one of seven bits."""
+    check = getattr(torch.cpu, "_is_vnni_supported", None)
+    has_vnni = check is not None and bool(check()) and _limit() not in WITHOUT_VNNI
+    return GREATEST_INT8 if has_vnni else GREATEST_WITHOUT_VNNI
 
 
 def _limit() -> str:

@@ -102,7 +102,7 @@ def _component(nlp: Language) -> tuple[Multiner, int]:
     """The component that can compute in int8, and how many layers its encoder has."""
     if not has_fast_int8(torch.device("cpu")):
         raise Int8NotUsable(
-            "This processor has no instructions for products in int8 (VNNI), so nothing would be faster here and the "
+            "This processor does not multiply in int8 (with AVX2 or later), so nothing would be faster here and the "
             "loss could not be measured. Do this on a machine like the one that will use the pipeline."
         )
     pipe = next(iter(with_own_encoder(nlp)), None)
