@@ -50,7 +50,8 @@ def test_the_first_and_the_last_piece_of_a_word_in_the_mean_of_layers(family, fr
     start = load_encoder(folder).module.state_dict()
     assert any(not torch.equal(start[name], weight) for name, weight in network.encoder.state_dict().items())
     weights = network.mixing.detach().exp() / network.mixing.detach().exp().sum()
-    assert len(weights) == mixed and len(set(weights.tolist())) == mixed, "the weights have not been learnt"
+    assert len(weights) == mixed
+    assert len(set(weights.tolist())) > 1, "the weights start alike and have not been learnt"
     tokenizer = AutoTokenizer.from_pretrained(folder, add_prefix_space=True)
     longest = 0
     for words, ours in zip(WORDS, scores(nlp), strict=True):
