@@ -32,7 +32,7 @@ from multiner.benchmark_texts import (
     texts_of,
 )
 from multiner.calibration_report import describe_calibration, draw_reliability
-from multiner.console import err, out, plain_errors, say_written, watched
+from multiner.console import err, out, plain_errors, say_written, settings_among, watched
 from multiner.conversion_speed import measure_conversion
 from multiner.figures import keep_figures
 from multiner.files import new_folder
@@ -213,8 +213,9 @@ def annotate_memory(
     say_written(output, picture)
 
 
-@app.command()
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def train(
+    context: typer.Context,
     corpus: Annotated[Path, typer.Argument(help="A folder with train, dev and test .spacy files.")],
     encoder: Annotated[Path, typer.Option(help="The encoder, a folder.")] = Path("assets/e5-small"),
     config: Annotated[Path, typer.Option(help="The config of our side.")] = Path("configs/e5-small.cfg"),
@@ -224,11 +225,15 @@ def train(
     seeds: Annotated[list[int] | None, typer.Option(help="Seeds; each is a run of both. By default 0.")] = None,
     output: Annotated[Path, typer.Option(help="Where the figures go as JSON.")] = Path("results/train.json"),
 ) -> None:
-    """Print speed, memory and test F1 of the usual fine-tuning by transformers' Trainer, and of ours, in one run."""
+    """Print speed, memory and test F1 of the usual fine-tuning by transformers' Trainer, and of ours, in one run.
+
+    Settings of the config can be changed as for `spacy train`, with --components.ner.model.frozen_layers 0 say.
+    """
     rows: list[dict[str, Any]] = []
     with plain_errors():
         train_file, dev, test = (corpus / f"{split}.spacy" for split in ("train", "dev", "test"))
-        shared = Comparison(encoder, train_file, dev, test, config, epochs, batch_size, 0, learn_rate)
+        settings = settings_among(context.args)
+        shared = Comparison(encoder, train_file, dev, test, config, epochs, batch_size, 0, learn_rate, settings)
         for seed in seeds or [0]:
             with err.status(f"Training both, seed {seed}"):
                 rows.append({"seed": seed, **compare_training(shared._replace(seed=seed))})

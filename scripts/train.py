@@ -6,11 +6,11 @@ from typing import Annotated
 import multiner.rank_processes  # isort: skip  # noqa: F401 - before anything looks for GPUs
 
 import typer
-from spacy.cli._util import parse_config_overrides, show_validation_error
+from spacy.cli._util import show_validation_error
 from spacy.training.initialize import init_nlp
 from spacy.util import load_config
 
-from multiner.console import plain_errors
+from multiner.console import plain_errors, settings_among
 from multiner.devices import prepare_device
 from multiner.loop import train
 
@@ -36,7 +36,7 @@ def main(
     with plain_errors():
         prepare_device(gpu_id)
         with show_validation_error(config):
-            settings = load_config(config, overrides=parse_config_overrides(context.args), interpolate=False)
+            settings = load_config(config, overrides=settings_among(context.args), interpolate=False)
         with show_validation_error(config, hint_fill=False):
             nlp = init_nlp(settings, use_gpu=gpu_id)
         train(nlp, output, resume=resume, checkpoint_steps=checkpoint_steps, use_gpu=gpu_id)

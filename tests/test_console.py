@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from multiner.commands import app
-from multiner.console import plain_errors
+from multiner.console import UnknownOption, plain_errors, settings_among
 from multiner.errors import UserError
 from multiner.tables import percent
 
@@ -62,3 +62,13 @@ def test_what_annotate_does_not_understand_is_said(tmp_path, monkeypatch, option
     assert result.exit_code in (1, 2)
     assert message in " ".join(result.output.replace("│", " ").split())
     assert not (tmp_path / "out").exists()
+
+
+def test_settings_of_a_config_are_told_by_their_places():
+    assert settings_among(["--training.dropout", "0.2", "--nlp.lang=de"]) == {"training.dropout": 0.2, "nlp.lang": "de"}
+    assert settings_among([]) == {}
+
+
+def test_what_is_no_setting_is_no_option_either():
+    with pytest.raises(UnknownOption, match=r"no option --epoch\. .* --training\.dropout 0\.2"):
+        settings_among(["--epoch", "3"])

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 
 from multiner import training_speed
 from multiner.tags import IGNORED, tag_names
-from multiner.training_speed import Comparison, TrainerMissing, compare_training, tags_of, train_usual
+from multiner.training_speed import Comparison, TrainerMissing, compare_training, tags_of, train_ours, train_usual
 
 from .conftest import PROJECT, SENTENCES, make_doc, starting_from
 
@@ -40,6 +40,20 @@ def test_both_are_given_the_same_and_are_reported_in_the_same_way(comparison, mo
         assert 0 <= side["test_strict"] <= 1 and 0 <= side["test_default"] <= 1
     speeds = [report[name]["sentences_per_second"] for name in ("ours", "usual")]
     assert report["ratio"]["sentences_per_second"] == pytest.approx(speeds[0] / speeds[1], abs=0.01)
+
+
+def test_settings_of_ours_are_changed_as_for_training_alone(comparison, monkeypatch):
+    trained = []
+
+    def remember(config, folder):
+        trained.append(config)
+        return train_logged(config, folder)
+
+    train_logged = training_speed.train_logged
+    monkeypatch.setattr(training_speed, "train_logged", remember)
+    train_ours(comparison._replace(settings={"training.dropout": 0.3}))
+    assert trained[0]["training"]["dropout"] == 0.3
+    assert trained[0]["system"]["epochs"] == comparison.epochs
 
 
 def test_the_labels_of_first_pieces_are_the_tags_of_words(nlp, tiny_encoder):

@@ -1,8 +1,9 @@
 """What the project's commands share: how they speak."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -25,6 +26,29 @@ def plain_errors() -> Iterator[None]:
         # Messages show lines of configs; their brackets are no markup.
         err.print(f"[bold red]✘[/] {escape(str(error))}")
         raise typer.Exit(1) from error
+
+
+class UnknownOption(UserError, ValueError):
+    """A command has no such option."""
+
+
+def settings_among(arguments: Sequence[str]) -> dict[str, Any]:
+    """The settings of a config that a command line changes, as `spacy train` takes them: `--training.dropout 0.2`.
+
+    arguments (Sequence[str]): What is left of the command line beside the command's own options.
+    RAISES: UnknownOption for what is no setting.
+    """
+    # Only here, because most commands have no use for spaCy's, which takes long to import.
+    from click import NoSuchOption
+    from spacy.cli._util import parse_config_overrides
+
+    try:
+        return dict(parse_config_overrides(list(arguments)))
+    except NoSuchOption as error:
+        raise UnknownOption(
+            f"There is no option {error.option_name}. The command's own are shown by --help; a setting of the config "
+            "is told by its place, with a dot: --training.dropout 0.2."
+        ) from error
 
 
 def say_written(*files: Path) -> None:

@@ -6,7 +6,7 @@ its first piece, a collator that fills up batches, AdamW with a weight decay of 
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,6 +45,7 @@ class Comparison(NamedTuple):
     config: The config of ours for `spacy train`.
     epochs, batch_size, seed: The same for both.
     learn_rate: Of the usual recipe. Ours has that of the config.
+    settings: Of ours, by their places in the config, as `spacy train` takes them.
     """
 
     encoder: Path
@@ -56,6 +57,7 @@ class Comparison(NamedTuple):
     batch_size: int
     seed: int
     learn_rate: float
+    settings: Mapping[str, Any] = {}
 
     def report(self) -> Report:
         """All of it, JSON-ready."""
@@ -163,6 +165,7 @@ def train_ours(comparison: Comparison) -> Report:
             "system.epochs": comparison.epochs,
             "system.seed": comparison.seed,
             "training.batcher.size": comparison.batch_size,
+            **comparison.settings,
         }
         trained = train_logged(load_config(comparison.config, overrides=overrides, interpolate=False), Path(folder))
         best = spacy.load(Path(folder) / "model-best")
