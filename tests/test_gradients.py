@@ -67,6 +67,17 @@ def test_accumulated_gradients_are_those_of_one_large_batch(tiny_encoder, accumu
     torch.testing.assert_close(rows[0][places[0]], rows[1][places[1]], rtol=1e-4, atol=1e-6)
 
 
+def test_a_label_that_comes_up_in_a_later_part_leaves_what_the_others_have_learnt(tiny_encoder):
+    nlp, pipe = make_pipe(tiny_encoder)
+    before, _ = learn(pipe, [make_examples(nlp)])
+    pipe.add_label("NEW")
+    after = gradients(pipe)
+    for name in ("head.weight", "head.bias"):
+        rows = len(before[name])
+        torch.testing.assert_close(after[name][:rows], before[name], rtol=0, atol=0)
+        assert len(after[name]) == rows + 2 and not after[name][rows:].any()
+
+
 def test_gradients_are_clipped_once_after_all_parts(tiny_encoder, monkeypatch):
     steps = []
     monkeypatch.setattr("multiner.model.step_adamw", lambda *given: steps.append(given) or step_adamw(*given))

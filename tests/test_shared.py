@@ -134,6 +134,19 @@ def test_overfitting_IO(learnt, tmp_path):
             np.testing.assert_array_equal(ours.spans["ner"].attrs["scores"], theirs.spans["ner"].attrs["scores"])
 
 
+def test_tags_can_be_scored_together(tmp_path):
+    nlp = make_pipeline(save_fast("bert", tmp_path / "bert"), {"components.ner.model.crf": True})
+    learn_by_heart(nlp, make_examples(nlp))
+    nlp.to_disk(tmp_path / "pipeline")
+    loaded = spacy.load(tmp_path / "pipeline")
+    transitions = loaded.get_pipe("ner").shim.transitions
+    assert np.abs(transitions).max() > 0.01
+    np.testing.assert_array_equal(transitions, nlp.get_pipe("ner").shim.transitions)
+    for words, entities in SENTENCES:
+        doc = loaded(" ".join(words))
+        assert [(entity.start, entity.end, entity.label_) for entity in doc.ents] == entities
+
+
 def test_the_transformer_gets_the_gradients_of_both_components(encoder):
     def gradient(ner: float, tagger: float) -> torch.Tensor:
         factors = {"components.ner.model.grad_factor": ner, "components.tagger.model.tok2vec.grad_factor": tagger}

@@ -85,7 +85,7 @@ def test_what_was_learnt_is_saved_and_loaded(tiny_encoder, tmp_path):
 @pytest.mark.parametrize(("setting", "value"), [("word_pieces", "first"), ("mixed_layers", 1), ("mixed_layers", 3)])
 def test_a_head_that_was_trained_with_other_settings_is_refused(setting, value, tiny_encoder, tmp_path):
     make_pipeline(tiny_encoder, word_pieces="first_last", mixed_layers=2).to_disk(tmp_path)
-    with pytest.raises(ModelFilesError, match="word_pieces, mixed_layers and the encoder do not make the head"):
+    with pytest.raises(ModelFilesError, match="word_pieces, mixed_layers, crf and the encoder do not make the head"):
         spacy.load(tmp_path, config={f"components.ner.model.{setting}": value})
 
 

@@ -41,14 +41,15 @@ def join(parameters: Parameters, earlier: Gradients, share: float) -> None:
             parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
 
 
-def grown(values: torch.Tensor, parameter: nn.Parameter) -> torch.Tensor:
+def grown(values: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
     """A gradient, or what an optimizer remembers, of a parameter that may have got more rows since.
 
-    values (Tensor): As many as the parameter had, or has; rows of the embedding and of the head are added at the end.
+    values (Tensor): As many as the parameter had, or has; rows of the embedding, and of the head tags, are added at
+        the end.
     RETURNS: As many as it has, with 0 for new ones.
     """
     if values.shape == parameter.shape:
         return values
     larger = torch.zeros_like(parameter)
-    larger[: len(values)] = values
+    larger[tuple(map(slice, values.shape))] = values
     return larger

@@ -13,7 +13,7 @@ import safetensors.torch
 import srsly
 import torch
 from numpy.typing import NDArray
-from spacy.attrs import ORTH
+from spacy.attrs import IS_SPACE, ORTH
 from spacy.tokens import Doc
 from thinc.api import Model, Optimizer, get_torch_default_device, torch2xp, xp2torch
 from thinc.shims import Shim
@@ -21,6 +21,7 @@ from thinc.types import FloatsXd
 from tokenizers import Tokenizer
 
 from . import distributed, ranks
+from .crf import log_marginals
 from .encoder import (
     Encoder,
     EncoderNotUsable,
@@ -109,6 +110,7 @@ def Classifier(
     float_layers: Sequence[int] = (),
     word_pieces: WordPieces = "first",
     mixed_layers: int = 1,
+    crf: bool = False,
 ) -> Model[list[Doc], list[Scores]]:
     """Build the model that owns its encoder: from documents to one row of tag scores for each word.
 
@@ -131,6 +133,8 @@ def Classifier(
     mixed_layers (int): Of how many of the highest layers these vectors are the mean, with weights that are learnt
         (Peters et al. 2018); what comes into the lowest layer that is not frozen can be one of them. 1 takes those of
         the highest layer.
+    crf (bool): Whether a tag's score counts beside what tends to follow the tag before it, which is learnt: a
+        conditional random field, see `multiner.crf`. Predicted scores are log probabilities then.
     RETURNS: A model without weights; `model.shims[0].start` gives it an encoder, loading gives it saved ones.
     """
     if not 0 <= 2 * overlap < window:
@@ -155,6 +159,7 @@ def Classifier(
         "float_layers": list(float_layers),
         "word_pieces": word_pieces,
         "mixed_layers": mixed_layers,
+        "crf": crf,
     }
     return Model("multiner_classifier", forward, shims=[TaggerShim(settings)])
 
@@ -250,8 +255,8 @@ class TaggerShim(Shim):
 
     def start(self, encoder: Encoder, tags: int) -> None:
         """Take an encoder and put a new head with that many tags on it."""
-        network = WordTagger(encoder.module, encoder.width, tags, self._pieces_of_word, self.cfg["mixed_layers"])
-        network = self._prepared(network, encoder.reading)
+        settings = (self._pieces_of_word, self.cfg["mixed_layers"], self.cfg["crf"])
+        network = self._prepared(WordTagger(encoder.module, encoder.width, tags, *settings), encoder.reading)
         self._read_with(encoder, encoder.describe(), layout_of(encoder.config))
         self._model, self._saved = network, None
 
@@ -282,17 +287,43 @@ class TaggerShim(Shim):
     def __call__(self, docs: Sequence[Doc], is_train: bool) -> tuple[list[Scores] | list[PieceScores], Backprop]:
         """Scores of each document's words, array (words, tags) each, and a function that takes their gradients.
 
-        White space has zeros. Without `is_train` the function must not be called. Trained on `EveryPiece`, it gives
-        `PieceScores` instead.
+        White space has zeros. Without `is_train` the function must not be called, and with transitions the scores are
+        log probabilities. Trained on `EveryPiece`, it gives `PieceScores` instead.
         """
-        head = self._head
+        if is_train:
+            self._prepare_process()
+            return self._train(self.network, docs)
+        scores = self.scores_alone(docs)
+        if self.transitions is not None:
+            visible = [doc.to_array(IS_SPACE) == 0 for doc in docs]
+            words = [scored[rows] for scored, rows in zip(scores, visible, strict=True)]
+            for scored, rows, found in zip(scores, visible, log_marginals(words, self.transitions), strict=True):
+                scored[rows] = found
+        return scores, _no_backprop
+
+    def scores_alone(self, docs: Sequence[Doc]) -> list[Scores]:
+        """What the network itself says of each document's words: scores that transitions have no part in."""
+        self._prepare_process()
+        if self._head.training:
+            self._head.eval()
+        return self._predict(self._head, docs)
+
+    @property
+    def transitions(self) -> Scores | None:
+        """The scores of tags after tags, array (tags, tags) whose row is the earlier one; None without a CRF."""
+        weights = self._head.transitions
+        return None if weights is None else weights.detach().cpu().clone().numpy()
+
+    def learn_transitions(self, gradient: NDArray[np.floating]) -> None:
+        """Add to the gradients that wait for a step that of the transitions, array (tags, tags)."""
+        weights = self.network.transitions
+        assert weights is not None
+        weights.grad = torch.from_numpy(gradient).to(weights) + (0.0 if weights.grad is None else weights.grad)
+
+    def _prepare_process(self) -> None:
+        """Have torch compute in this process if it was forked from the one that has the weights."""
         if os.getpid() != IMPORTED_BY:
             _prepare_forked(self.device)
-        if not is_train:
-            if head.training:
-                head.eval()
-            return self._predict(head, docs), _no_backprop
-        return self._train(self.network, docs)
 
     def _predict(self, head: WordHead, docs: Sequence[Doc]) -> list[Scores]:
         scores = np.zeros((sum(map(len, docs)), head.head.out_features), np.float32)
@@ -670,13 +701,14 @@ class TaggerShim(Shim):
 
     def _restore_head(self, width: int, weights: dict[str, torch.Tensor], where: str) -> WordHead:
         """The head of an encoder that gives vectors of this width."""
-        head = WordHead(self._pieces_of_word * width, len(weights["head.bias"]), self.cfg["mixed_layers"])
+        settings = (self.cfg["mixed_layers"], self.cfg["crf"])
+        head = WordHead(self._pieces_of_word * width, len(weights["head.bias"]), *settings)
         stored = {name: tensor for name, tensor in weights.items() if not name.startswith(ENCODER_PREFIX)}
         unlike = first_unlike({name: tuple(tensor.shape) for name, tensor in head.state_dict().items()}, stored)
         if unlike:
             raise ModelFilesError(
-                f"{where}: word_pieces, mixed_layers and the encoder do not make the head that was saved: {unlike}. "
-                f"{REMEDY}"
+                f"{where}: word_pieces, mixed_layers, crf and the encoder do not make the head that was saved: "
+                f"{unlike}. {REMEDY}"
             )
         head.load_state_dict(stored)
         return head.eval()
@@ -751,9 +783,9 @@ def _check_head(weights: dict[str, torch.Tensor], tags: int | None, where: str) 
 def _assemble(saved: _Saved) -> WordTagger:
     """The network of what was loaded."""
     head, width = saved.head.head, saved.encoder.width
-    pieces, mixed_layers = head.in_features // width, saved.head.mixed_layers
-    network = WordTagger(saved.encoder.make(), width, head.out_features, pieces, mixed_layers)
-    network.head, network.mixing = head, saved.head.mixing
+    pieces, mixed_layers, crf = head.in_features // width, saved.head.mixed_layers, saved.head.transitions is not None
+    network = WordTagger(saved.encoder.make(), width, head.out_features, pieces, mixed_layers, crf)
+    network.head, network.mixing, network.transitions = head, saved.head.mixing, saved.head.transitions
     return network
 
 

@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from .embedding import RowwiseEmbedding
 from .errors import UserError
 from .frozen import FrozenLayers
+from .gradients import grown
 from .packed import embed, groups_of, own_layers, through_layer, through_layers
 
 HEAD_SPREAD = 0.02
@@ -53,9 +54,10 @@ class WordHead(nn.Module):
     width (int): Values in the vectors.
     tags (int): How many tags there are to score.
     mixed_layers (int): Of how many layers the vectors are mixed, see `mix`.
+    crf (bool): Whether there are scores of one tag after another too, see `multiner.crf`.
     """
 
-    def __init__(self, width: int, tags: int, mixed_layers: int = 1) -> None:
+    def __init__(self, width: int, tags: int, mixed_layers: int = 1, crf: bool = False) -> None:
         super().__init__()
         self.dropout = Dropout(0.0)
         self.head = nn.Linear(width, tags)
@@ -65,6 +67,7 @@ class WordHead(nn.Module):
         if mixed_layers > 1:
             self.mixing = nn.Parameter(torch.zeros(mixed_layers))
             self.mixing.data[-1] = HIGHEST_FIRST
+        self.transitions = nn.Parameter(torch.zeros(tags, tags)) if crf else None
 
     @property
     def mixed_layers(self) -> int:
@@ -121,6 +124,14 @@ class WordHead(nn.Module):
             new.weight[: old.out_features] = old.weight
             new.bias[: old.out_features] = old.bias
         self.head = new
+        grows: list[tuple[torch.Tensor, torch.Tensor]] = [(old.weight, new.weight), (old.bias, new.bias)]
+        if self.transitions is not None:
+            transitions = nn.Parameter(grown(self.transitions.data, self.transitions.new_zeros(tags, tags)))
+            grows.append((self.transitions, transitions))
+            self.transitions = transitions
+        for before, after in grows:
+            # Of earlier parts of the batch in which the new tags have come up.
+            after.grad = None if before.grad is None else grown(before.grad, after)
 
 
 def check_mixed(mixed: int, layers: int, frozen: int) -> None:
@@ -144,11 +155,14 @@ class WordTagger(WordHead):
     tags (int): How many tags there are to score.
     pieces (int): Of how many of its pieces a word has the vectors, one behind the other.
     mixed_layers (int): Of how many of the highest layers these vectors are mixed.
+    crf (bool): Whether there are scores of one tag after another too.
     RAISES: LayersCannotBeMixed.
     """
 
-    def __init__(self, encoder: nn.Module, width: int, tags: int, pieces: int = 1, mixed_layers: int = 1) -> None:
-        super().__init__(pieces * width, tags, mixed_layers)
+    def __init__(
+        self, encoder: nn.Module, width: int, tags: int, pieces: int = 1, mixed_layers: int = 1, crf: bool = False
+    ) -> None:
+        super().__init__(pieces * width, tags, mixed_layers, crf)
         self.encoder = encoder
         embedding = RowwiseEmbedding(encoder.get_input_embeddings().weight)  # type: ignore[operator]
         encoder.set_input_embeddings(embedding)  # type: ignore[operator]

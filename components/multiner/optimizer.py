@@ -12,7 +12,7 @@ from torch import nn
 
 from .gradients import grown
 
-HEAD = ("head.", "mixing")  # how the names of what starts from nothing begin
+HEAD = ("head.", "mixing", "transitions")  # how the names of what starts from nothing begin
 LAG = "lag"  # of the average behind the weights, among what is remembered of a parameter
 LAYER_NUMBER = re.compile(r"\.layers?\.(\d+)\.")
 

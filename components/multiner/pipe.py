@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import srsly
@@ -23,7 +23,8 @@ from thinc.api import Config, Model, Optimizer
 
 from . import distributed, ranks
 from .calibration import Outcomes, compare, fit_temperature
-from .decoding import best_legal_tags, confidences, log_softmax, spans_of
+from .crf import loss_of
+from .decoding import Floats, best_legal_tags, confidences, log_softmax, spans_of
 from .divergence import divergence, two_sided_divergence
 from .docbins import read_docs, without_annotation
 from .encoder import EncoderNotFound, load_encoder
@@ -64,6 +65,21 @@ Predictions = list[tuple[list[tuple[int, int, str]], NDArray[np.float32]]]
 
 class ComponentError(UserError, ValueError):
     """The component cannot do what it was asked to; the message says what to add or change."""
+
+
+class Loss(NamedTuple):
+    """What a batch costs.
+
+    mean: Over words (or pieces) with a gold tag, in nats.
+    gradients: Of the mean, for the scores of each document.
+    words: How many words (or pieces) it is the mean over.
+    of_transitions: Its gradient for the transitions; None without a CRF.
+    """
+
+    mean: float
+    gradients: list[Scores]
+    words: int
+    of_transitions: Floats | None = None
 
 
 class MeanLoss:
@@ -180,6 +196,16 @@ class Multiner(TrainablePipe):
         if label_strategy not in LABEL_STRATEGIES:
             allowed = ", ".join(f'"{strategy}"' for strategy in LABEL_STRATEGIES)
             raise ComponentError(f'[components.{name}] label_strategy = "{label_strategy}" is none of {allowed}.')
+        if model.shims[0].cfg.get("crf", False):
+            of_words = {"label_smoothing": label_smoothing, "consistency": consistency}
+            set_too = [f"{setting} = {value}" for setting, value in of_words.items() if value]
+            if label_strategy != "first":
+                set_too.append(f'label_strategy = "{label_strategy}"')
+            if set_too:
+                raise ComponentError(
+                    f"[components.{name}] {', '.join(set_too)}: that is for words or pieces by themselves, and with "
+                    "crf = true in its model the tags of a document are learnt together. Take the one or the other."
+                )
         if label_strategy != "first" and model.shims[0].cfg.get("word_pieces", "first") != "first":
             raise ComponentError(
                 f'[components.{name}] label_strategy = "{label_strategy}" has every piece learn a label of its own, '
@@ -435,7 +461,7 @@ class Multiner(TrainablePipe):
         first_only = self.cfg["label_strategy"] == "first"
         try:
             scores, backprop = self.model.begin_update(docs if first_only else EveryPiece(docs))
-            loss, gradients, words = self._loss(examples, scores)
+            loss, gradients, words, of_transitions = self._loss(examples, scores)
             if self.cfg["consistency"]:
                 loss += self._add_consistency(examples, scores, gradients)
             if np.isnan(loss):
@@ -445,6 +471,8 @@ class Multiner(TrainablePipe):
                     "[training.optimizer.learn_rate]\npeak = 3e-5"
                 )
             backprop(gradients)
+            if of_transitions is not None:
+                self.shim.learn_transitions(of_transitions)
         except torch.cuda.OutOfMemoryError:
             if isinstance(self.shim, SharedShim):
                 raise  # the transformer has read all of them at once, and cannot be asked for less
@@ -512,7 +540,9 @@ class Multiner(TrainablePipe):
         docs = [example.predicted for example in examples if len(example.predicted)]
         if self._rehearsal_model is None or not docs:
             return losses
-        wanted = self._rehearsal_model.predict(docs)
+        before = self._rehearsal_model.shims[0]
+        assert isinstance(before, TaggerShim)
+        wanted = before.scores_alone(docs)
         self.shim.network.set_dropout(0.0)
         earlier = self.shim.set_gradients_aside()
         scores, backprop = self.model.begin_update(docs)
@@ -529,20 +559,22 @@ class Multiner(TrainablePipe):
     ) -> tuple[float, list[Scores]]:
         """Mean cross-entropy over the words (or pieces) that have a gold tag, and its gradient for their scores.
 
-        Words without annotation and white space count for nothing: their gradient is zero.
+        With `crf` it is that of all tags of a document together, by their number. Words without annotation and white
+        space count for nothing: their gradient is zero.
 
         scores: What the model gives for each document: an array (words, tags), or `PieceScores`.
         RETURNS: The loss, and an array of the shape of the scores for each document.
         """
-        loss, gradients, _ = self._loss(examples, scores)
-        return loss, gradients
+        loss = self._loss(list(examples), scores)
+        return loss.mean, loss.gradients
 
-    def _loss(
-        self, examples: Iterable[Example], scores: Sequence[Scores | PieceScores]
-    ) -> tuple[float, list[Scores], int]:
-        """What `get_loss` returns, and the number of words (or pieces) that it is the mean over."""
+    def _loss(self, examples: Sequence[Example], scores: Sequence[Scores | PieceScores]) -> "Loss":
         gold = [self._gold_rows(example, scored) for example, scored in zip(examples, scores, strict=True)]
         labelled = sum(int((tags != IGNORED).sum()) for tags, _ in gold)
+        transitions = self.shim.transitions
+        if transitions is not None:
+            words = [np.flatnonzero(_is_visible(example.predicted)) for example in examples]
+            return _loss_of_sequences(gold, words, transitions, labelled)
         loss = 0.0
         gradients = []
         smoothing = self.cfg["label_smoothing"]
@@ -556,7 +588,7 @@ class Multiner(TrainablePipe):
                 loss -= float((wanted * log_probabilities).sum())
                 gradient[rows] = (np.exp(log_probabilities) - wanted) / labelled
             gradients.append(gradient)
-        return loss / max(labelled, 1), gradients, labelled
+        return Loss(loss / max(labelled, 1), gradients, labelled)
 
     def _add_consistency(
         self, examples: Sequence[Example], scores: Sequence[Scores | PieceScores], gradients: Sequence[Scores]
@@ -731,6 +763,28 @@ def _forget_entities(doc: Doc) -> None:
         for word in entity:
             word.ent_id = 0
     doc.set_ents([])
+
+
+def _loss_of_sequences(
+    gold: Sequence[tuple[NDArray[np.int64], Scores]],
+    words: Sequence[NDArray[np.int64]],
+    transitions: Scores,
+    labelled: int,
+) -> Loss:
+    """What documents cost whose tags are taken together, see `multiner.crf`.
+
+    gold (Sequence): For each document the tags, arrays (words,), and the scores.
+    words (Sequence): For each document the rows of words that are no white space.
+    labelled (int): How many words have a gold tag.
+    """
+    tags = [tagged[rows] for (tagged, _), rows in zip(gold, words, strict=True)]
+    scores = [scored[rows] for (_, scored), rows in zip(gold, words, strict=True)]
+    total, of_scores, of_transitions = loss_of(scores, tags, transitions)
+    count = max(labelled, 1)
+    gradients = [np.zeros_like(scored) for _, scored in gold]
+    for gradient, rows, found in zip(gradients, words, of_scores, strict=True):
+        gradient[rows] = found / count
+    return Loss(total / count, gradients, labelled, of_transitions / count)
 
 
 def _rehearsal_loss(

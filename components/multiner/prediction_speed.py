@@ -297,11 +297,12 @@ def save_classifier(pipe: Multiner, folder: Path) -> None:
     from transformers import AutoConfig, AutoModelForTokenClassification
 
     network = pipe.shim.network
-    if network.mixing is not None or network.head.in_features != network.encoder.config.hidden_size:  # type: ignore[union-attr]
+    width = network.encoder.config.hidden_size  # type: ignore[union-attr]
+    if network.mixing is not None or network.transitions is not None or network.head.in_features != width:
         raise NoClassifier(
-            f"The component '{pipe.name}' reads words from more than the first piece in the highest layer, which no "
-            'classifier of transformers does. Take a pipeline that was trained with word_pieces = "first" and '
-            "mixed_layers = 1."
+            f"The component '{pipe.name}' tags words by more than the first piece in the highest layer, which no "
+            'classifier of transformers does. Take a pipeline that was trained with word_pieces = "first", '
+            "mixed_layers = 1 and crf = false."
         )
     config: Any = network.encoder.config
     names = dict(enumerate(tag_names(pipe.labels)))

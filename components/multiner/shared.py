@@ -30,11 +30,14 @@ class TransformerMissing(UserError, ValueError):
     """Nothing in the pipeline gives the vectors that a shared head needs; the message has the config lines to add."""
 
 
-def SharedClassifier(upstream: str = "*", grad_factor: float = 1.0) -> Model[list[Doc], list[Scores]]:
+def SharedClassifier(
+    upstream: str = "*", grad_factor: float = 1.0, crf: bool = False
+) -> Model[list[Doc], list[Scores]]:
     """Build the model that shares the encoder of another component.
 
     upstream (str): The name of the `transformer` component; "*" is any.
     grad_factor (float): What gradients are multiplied by before they reach the transformer; 0 leaves it to the others.
+    crf (bool): As in `multiner.model.Classifier`.
     RETURNS: A model without weights; initialising or loading the component gives it some.
     RAISES: TransformerMissing where spacy-transformers is not installed.
     """
@@ -45,7 +48,7 @@ def SharedClassifier(upstream: str = "*", grad_factor: float = 1.0) -> Model[lis
             "multiner.SharedClassifier.v1 needs spacy-transformers. Install it: pip install 'spacy-multiner[shared]'"
         ) from error
     listener = TransformerListener(upstream_name=upstream)
-    shim = SharedShim({"grad_factor": grad_factor, "word_pieces": "first"}, listener)
+    shim = SharedShim({"grad_factor": grad_factor, "word_pieces": "first", "crf": crf}, listener)
     return Model("multiner_shared_classifier", forward, layers=[listener], shims=[shim])
 
 
@@ -65,7 +68,7 @@ class SharedShim(TaggerShim):
         """
         if not self.listener.has_dim("nO"):
             raise self._missing("There is none before this component in the pipeline")
-        self._take(WordHead(self.listener.get_dim("nO"), tags))
+        self._take(WordHead(self.listener.get_dim("nO"), tags, crf=self.cfg["crf"]))
 
     def _take(self, network: WordHead) -> None:
         self._model = network.to(get_torch_default_device()).eval()  # type: ignore[assignment]  # no encoder of its own
@@ -140,7 +143,7 @@ class SharedShim(TaggerShim):
     def _restore(self, description: dict[str, str], weights: dict[str, torch.Tensor], where: str) -> None:
         try:
             tags, width = weights["head.weight"].shape
-            network = WordHead(width, tags)
+            network = WordHead(width, tags, crf=self.cfg["crf"])
             network.load_state_dict(weights)
         except (ValueError, RuntimeError) as error:
             raise ModelFilesError(f"{where}: these are not the weights of a head alone ({error}). {REMEDY}") from error
