@@ -123,7 +123,7 @@ def command(name: str) -> dict:
                 "initialize.components.ner.layers",
                 *(
                     f"components.ner.model.{name}"
-                    for name in ("batch_pieces", "frozen_layers", "word_pieces", "mixed_layers")
+                    for name in ("batch_pieces", "frozen_layers", "word_pieces", "mixed_layers", "crf")
                 ),
             },
         ),
