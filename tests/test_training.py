@@ -1,7 +1,10 @@
 """Schedule, batches, and training by `spacy train`."""
 
 import json
+import os
 import random
+import subprocess
+import sys
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -158,3 +161,15 @@ def test_larger_encoders_learn_more_slowly():
     names = ("e5-small", "xlm-roberta-base", "xlm-roberta-large")
     rates = [load_config(PROJECT / f"configs/{name}.cfg")["training"]["optimizer"]["learn_rate"] for name in names]
     assert [rate["peak"] for rate in rates] == [1e-4, 5e-5, 2e-5]
+
+
+@pytest.mark.parametrize("said", [None, "1024"])
+def test_code_for_products_that_do_not_come_up_again_is_not_kept_unless_one_says_so(said):
+    names = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    script = f"import os, multiner.model; print([os.environ[name] for name in {names}])"
+    told = {} if said is None else dict.fromkeys(names, said)
+    result = subprocess.run(
+        [sys.executable, "-c", script], env=environment | told, capture_output=True, text=True, check=True
+    )
+    assert result.stdout == f"{[said or '64'] * 2}\n"

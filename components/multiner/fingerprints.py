@@ -15,8 +15,8 @@ from typing import Any
 CODE = (
     *("augmentation", "calibration", "checkpoints", "crf", "decoding", "distributed", "divergence", "docbins"),
     *("embedding", "encoder", "frozen", "gradients", "layout", "linear", "loop", "matching", "model", "network"),
-    *("optimizer", "packed", "packed_encoder", "pieces", "pipe", "precision", "ranks", "remembered", "self_training"),
-    *("shared", "tags", "tokenizer", "training", "windows"),
+    *("onednn", "optimizer", "packed", "packed_encoder", "pieces", "pipe", "precision", "ranks", "remembered"),
+    *("self_training", "shared", "tags", "tokenizer", "training", "windows"),
 )
 
 

@@ -7,10 +7,9 @@ too. What a file may not ask for is refused where it is read.
 """
 
 import json
-import mmap
 import os
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -61,7 +60,7 @@ def check_manifest(folder: Path, exclude: Collection[str] = ()) -> None:
 
 def manifest_of(parts: Mapping[str, bytes]) -> bytes:
     """The manifest of parts that are not in files."""
-    files = {name: _checksums(memoryview(content)) for name, content in parts.items()}
+    files = {name: _checksums_of(content) for name, content in parts.items()}
     return json.dumps({"format": FORMAT, "files": files}).encode()
 
 
@@ -74,33 +73,44 @@ def check_parts(parts: Mapping[str, bytes], manifest: bytes, exclude: Collection
     for name, expected in _files_of(manifest, where).items():
         if name in exclude:
             continue
-        if not isinstance(parts.get(name), bytes) or _checksums(memoryview(parts[name])) != expected:
+        if not isinstance(parts.get(name), bytes) or _checksums_of(parts[name]) != expected:
             raise ModelFilesError(f"In {where} '{name}' is missing or damaged. {REMEDY}")
 
 
 def checksums(path: Path) -> dict[str, Any]:
-    """Size and CRC-32 of each block of a file, whose bytes are mapped, not copied."""
-    if path.stat().st_size == 0:
-        return _checksums(memoryview(b""))
-    with (
-        path.open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
-        memoryview(content) as view,
-    ):
-        return _checksums(view)
+    """Size and CRC-32 of each block of a file.
+
+    It is read block by block. If it were mapped, all of it would count as memory of this process at its peak.
+    """
+
+    def block(start: int) -> bytes:
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read(BLOCK)
+
+    return _checksums(path.stat().st_size, block)
 
 
-def _checksums(content: memoryview) -> dict[str, Any]:
+def _checksums(size: int, block: Callable[[int], bytes | memoryview]) -> dict[str, Any]:
+    """The same of anything.
+
+    block (Callable): Gives what begins there, as long as a block or what is left.
+    """
+
     def checksum(start: int) -> int:
-        with content[start : start + BLOCK] as block:
-            return zlib.crc32(block)
+        return zlib.crc32(block(start))
 
-    starts = range(0, len(content), BLOCK)
+    starts = range(0, size, BLOCK)
     if len(starts) < 2:
-        return {"bytes": len(content), "crc32": [checksum(start) for start in starts]}
+        return {"bytes": size, "crc32": [checksum(start) for start in starts]}
     # Python's lock is free while zlib computes, so threads share the work.
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as threads:
-        return {"bytes": len(content), "crc32": list(threads.map(checksum, starts))}
+        return {"bytes": size, "crc32": list(threads.map(checksum, starts))}
+
+
+def _checksums_of(content: bytes) -> dict[str, Any]:
+    view = memoryview(content)
+    return _checksums(len(content), lambda start: view[start : start + BLOCK])
 
 
 def read_bytes(path: Path) -> bytes:

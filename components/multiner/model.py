@@ -37,6 +37,7 @@ from .gradients import Gradients, join, put_back, set_aside
 from .layout import Layout, layout_of
 from .manifest import REMEDY, ModelFilesError
 from .network import LayersCannotBeMixed, WordHead, WordTagger, check_mixed
+from .onednn import keep_few_products
 from .optimizer import AdamW, NamedAdamW, step_adamw
 from .packed_encoder import PackedEncoder
 from .pieces import PieceCutter, Pieces
@@ -44,6 +45,8 @@ from .precision import Precision, arithmetic, floating_format, number_format
 from .remembered import RememberedAlone
 from .storage import STORAGES, Storage, pack, unpack
 from .windows import Window, batches_by_pieces, places_in_rows, plan_windows
+
+keep_few_products()
 
 Scores = NDArray[np.float32]
 Backprop = Callable[[Sequence[Scores]], list[Doc]]
