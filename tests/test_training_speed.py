@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import srsly
 from spacy.language import Language
 from spacy.tokens import DocBin
 from spacy.util import load_config
@@ -12,7 +13,7 @@ from multiner import training_speed
 from multiner.tags import IGNORED, tag_names
 from multiner.training_speed import Comparison, TrainerMissing, compare_training, tags_of, train_ours, train_usual
 
-from .conftest import PROJECT, SENTENCES, make_doc, starting_from
+from .conftest import PROJECT, SENTENCES, make_doc, run_script, starting_from
 
 TAGS = tag_names(["LOC", "ORG", "PER"])
 
@@ -54,6 +55,20 @@ def test_settings_of_ours_are_changed_as_for_training_alone(comparison, monkeypa
     train_ours(comparison._replace(settings={"training.dropout": 0.3}))
     assert trained[0]["training"]["dropout"] == 0.3
     assert trained[0]["system"]["epochs"] == comparison.epochs
+
+
+def test_the_command_trains_both_and_writes_the_figures(comparison, tmp_path, monkeypatch):
+    pytest.importorskip("accelerate", reason="the extra `benchmark` is not installed")
+    monkeypatch.setattr(training_speed, "in_own_process", lambda function, *arguments: function(*arguments))
+    output = tmp_path / "figures.json"
+    told = ["--encoder", comparison.encoder, "--config", comparison.config, "--epochs", 1, "--batch-size", 2]
+    settings = ["--nlp.lang", "de", "--training.dropout", 0.2]
+    ran = run_script("scripts/benchmark.py", "train", tmp_path, *told, *settings, "--output", output)
+    assert ran.returncode == 0, ran.stderr
+    assert "usual" in ran.stdout and "ours" in ran.stdout
+    figures = srsly.read_json(output)
+    assert figures["settings"] == {"nlp.lang": "de", "training.dropout": 0.2}
+    assert figures["runs"][0]["ratio"]["sentences_per_second"] > 0
 
 
 def test_the_labels_of_first_pieces_are_the_tags_of_words(nlp, tiny_encoder):
