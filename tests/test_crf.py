@@ -96,9 +96,17 @@ def test_transitions_that_say_nothing_leave_it_to_the_words_but_for_what_is_ille
 
 def test_scores_however_far_apart_give_numbers():
     scores = np.array([[0, 1e4, 0, 0, 0], [-1e4, 0, 1e4, 0, 0], [0, 0, 1e4, 0, -1e4]], np.float32)
+    for transitions in (3.0, 1e5, -1e5):
+        assert np.isfinite(loss_of([scores], [np.zeros(3, np.int64)], np.full((TAGS, TAGS), transitions))[0])
     (found,) = log_marginals([scores], np.full((TAGS, TAGS), 3.0))
     assert np.all(np.isfinite(found)) and found.min() >= np.log(LEAST) - 1e-3
     assert best_legal_tags(found).tolist() == [1, 2, 2]
+
+
+@pytest.mark.parametrize("diverged", [inf, np.nan])
+def test_transitions_that_have_diverged_give_no_number(diverged):
+    transitions = np.full((TAGS, TAGS), diverged)
+    assert np.isnan(loss_of([np.zeros((3, TAGS))], [np.zeros(3, np.int64)], transitions)[0])
 
 
 def make_pipeline(encoder: str, **model: object) -> Language:

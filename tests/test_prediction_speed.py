@@ -68,13 +68,13 @@ def test_a_pipeline_without_weights_of_ours_is_refused(tmp_path):
         measure_speed(str(tmp_path), [Text("Ada", [])], [], 1, lambda _: None)
 
 
-@pytest.mark.parametrize("setting", [{"word_pieces": "first_last"}, {"mixed_layers": 2}])
+@pytest.mark.parametrize("setting", [{"word_pieces": "first_last"}, {"mixed_layers": 2}, {"crf": True}])
 def test_a_pipeline_that_reads_words_as_no_classifier_does_is_refused(setting, tiny_encoder, tmp_path):
     nlp = spacy.blank("en")
     pipe = nlp.add_pipe("multiner", name="ner", config={"model": setting})
     pipe.initialize(lambda: make_examples(nlp), nlp=nlp, encoder=tiny_encoder)
     nlp.to_disk(tmp_path)
-    with pytest.raises(NoClassifier, match='"first" and mixed_layers = 1'):
+    with pytest.raises(NoClassifier, match='"first", mixed_layers = 1 and crf = false'):
         measure_speed(str(tmp_path), [Text("Ada", [])], [], 1, lambda _: None)
 
 

@@ -66,6 +66,8 @@ def _those_with(tags: Integers, scores: Floats) -> Floats:
     return np.where(possible, scores, -np.inf)
 
 
+# What has diverged gives no number, which training stops at and says so.
+@np.errstate(all="ignore")
 def forward_backward(scores: Sequence[Floats], transitions: Floats) -> Chains:
     """What all sequences of tags say together; see `Chains`.
 
@@ -75,10 +77,11 @@ def forward_backward(scores: Sequence[Floats], transitions: Floats) -> Chains:
     marginals: list[Floats] = [np.zeros(each.shape) for each in scores]
     followings = np.zeros(transitions.shape)
     may_follow = legal_transitions(len(transitions))[1]
-    weights = np.where(may_follow, np.exp(transitions.astype(np.float64)), 0.0)
+    best = transitions[may_follow].astype(np.float64).max()
+    weights = np.where(may_follow, np.exp(np.minimum(transitions - best, 0.0)), 0.0)
     for numbers in _of_like_length([len(each) for each in scores]):
         part = _together([scores[number] for number in numbers], weights)
-        log_sum[numbers] = part.log_sum
+        log_sum[numbers] = part.log_sum + best * np.array([len(scores[number]) for number in numbers])
         followings += part.followings
         for number, found in zip(numbers, part.marginals, strict=True):
             marginals[number] = found

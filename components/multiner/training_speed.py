@@ -4,6 +4,7 @@ The usual one is what notebooks and courses teach: a token classifier with trans
 its first piece, a collator that fills up batches, AdamW with a weight decay of .01 and a linear decay of the rate.
 """
 
+import gc
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -168,6 +169,7 @@ def train_ours(comparison: Comparison) -> Report:
             **comparison.settings,
         }
         trained = train_logged(load_config(comparison.config, overrides=overrides, interpolate=False), Path(folder))
+        gc.collect()  # the pipeline that was trained is part of a cycle, and would stay beside the one that is loaded
         best = spacy.load(Path(folder) / "model-best")
         test = list(read_docs(comparison.test, best.vocab))
         predicted = [tags_of(doc) for doc in best.pipe(map(without_annotation, test))]
