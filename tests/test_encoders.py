@@ -30,6 +30,7 @@ from multiner.pieces import PieceCutter
 
 from .conftest import SENTENCES, learn_by_heart, make_examples
 from .families import FAMILIES, POSITIONS, SIZES, save_encoder
+from .test_long_documents import windows_of
 
 WORDS = [
     *[words for words, _ in SENTENCES],
@@ -129,7 +130,7 @@ def test_a_word_cut_on_its_own_has_the_pieces_that_it_has_in_a_sentence(folder, 
         assert ours.tolist() == ([] if word.isspace() else their_pieces or [reading.unknown])
 
 
-def test_an_encoder_reads_all_the_pieces_that_it_can_and_long_documents_in_windows(family, folder, learnt):
+def test_an_encoder_reads_all_the_pieces_that_it_can(family, folder):
     encoder = load_encoder(folder)
     special = len(encoder.reading.prefix) + len(encoder.reading.suffix)
     assert special == 2
@@ -138,8 +139,18 @@ def test_an_encoder_reads_all_the_pieces_that_it_can_and_long_documents_in_windo
     word = encoder.reading.suffix[0]
     vectors = encoder.module.eval()(input_ids=torch.full((1, most), word)).last_hidden_state
     assert vectors.shape == (1, most, encoder.width)
-    doc = learnt.get_pipe("ner")(Doc(learnt.vocab, words=SENTENCES[0][0] * 40))
-    assert len(doc.ents) >= 40
+
+
+def test_more_words_than_an_encoder_reads_have_the_scores_of_their_windows(learnt):
+    model = learnt.get_pipe("ner").model
+    doc = Doc(learnt.vocab, words=SENTENCES[0][0] * 40)
+    windows = windows_of(learnt, doc)
+    assert len(windows) > 2
+    (together,) = model.predict([doc])
+    alone = model.predict([doc[window.start : window.end].as_doc() for window in windows])
+    for (start, _, keep_start, keep_end), expected in zip(windows, alone, strict=True):
+        kept = expected[keep_start - start : keep_end - start]
+        np.testing.assert_allclose(together[keep_start:keep_end], kept, atol=1e-5)
 
 
 def small(model_type: str) -> PretrainedConfig:
