@@ -9,7 +9,7 @@ import spacy
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, arrays
+from hypothesis.extra.numpy import arrays
 from spacy.language import Language
 from spacy.tokens import Doc
 
@@ -85,13 +85,11 @@ def test_the_loss_is_the_improbability_of_the_right_tags_and_its_gradients_are_s
             assert gradient[place] == pytest.approx((ends[0] - ends[1]) / (2 * step), abs=1e-5)
 
 
-@given(arrays(np.float32, array_shapes(min_dims=2, max_dims=2).map(lambda shape: (shape[0], TAGS)), elements=NUMBERS))
-def test_transitions_that_say_nothing_leave_it_to_the_words_but_for_what_is_illegal(scores):
-    (found,) = log_marginals([scores], np.zeros((TAGS, TAGS), np.float32))
-    np.testing.assert_allclose(np.exp(found).sum(axis=1), 1.0, atol=1e-5)
-    if len(scores) == 1:
-        possible = np.where(legal_transitions(TAGS)[0], scores[0], -inf)
-        np.testing.assert_allclose(np.exp(found[0]), np.exp(possible) / np.exp(possible).sum(), atol=1e-5)
+@given(arrays(np.float64, (1, TAGS), elements=NUMBERS))
+def test_transitions_that_say_nothing_leave_a_word_to_its_scores_but_for_what_is_illegal(scores):
+    (found,) = log_marginals([scores], np.zeros((TAGS, TAGS)))
+    possible = np.exp(np.where(legal_transitions(TAGS)[0], scores[0], -inf))
+    np.testing.assert_allclose(np.exp(found[0]), possible / possible.sum(), atol=1e-5)
 
 
 def test_scores_however_far_apart_give_numbers():
