@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
+from spacy.attrs import IS_SPACE
 from spacy.language import Language
 from spacy.strings import StringStore
 from spacy.tokens import Doc, DocBin
@@ -224,6 +226,12 @@ def gold_words_corpus(
                 return
 
     return read
+
+
+def visible_words(doc: Doc) -> NDArray[np.bool_]:
+    """Which words are no white space, array (words,): that neither starts, ends nor interrupts an entity."""
+    visible: NDArray[np.bool_] = doc.to_array(IS_SPACE) == 0
+    return visible
 
 
 def without_annotation(doc: Doc, vocab: Vocab | None = None) -> Doc:

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from spacy.attrs import ENT_IOB, IS_SPACE
+from spacy.attrs import ENT_IOB
 from spacy.tokens import Doc
 
 from .decoding import Floats, log_softmax
-from .docbins import IOB_CODES
+from .docbins import IOB_CODES, visible_words
 from .predictions import Predictions
 from .tags import IGNORED, Span, tag_names
 
@@ -74,8 +74,7 @@ def word_losses(predictions: Predictions) -> WordLosses | None:
     gold, predicted = [], []
     for doc, wanted, found in zip(predictions.gold, predictions.gold_spans, predictions.predicted_spans, strict=True):
         tags = tag_numbers(wanted, len(doc), labels)
-        iob, is_space = doc.to_array([ENT_IOB, IS_SPACE]).T if len(doc) else np.zeros((2, 0))
-        tags[(iob == IOB_CODES[""]) | (is_space != 0)] = IGNORED
+        tags[(doc.to_array(ENT_IOB) == IOB_CODES[""]) | ~visible_words(doc)] = IGNORED
         gold.append(tags)
         # Another component may have set entities of types that ours does not have.
         predicted.append(np.maximum(tag_numbers(found, len(doc), labels), 0))

@@ -13,7 +13,7 @@ import safetensors.torch
 import srsly
 import torch
 from numpy.typing import NDArray
-from spacy.attrs import IS_SPACE, ORTH
+from spacy.attrs import ORTH
 from spacy.tokens import Doc
 from thinc.api import Model, Optimizer, get_torch_default_device, torch2xp, xp2torch
 from thinc.shims import Shim
@@ -22,6 +22,7 @@ from tokenizers import Tokenizer
 
 from . import distributed, ranks
 from .crf import log_marginals
+from .docbins import visible_words
 from .encoder import (
     Encoder,
     EncoderNotUsable,
@@ -296,11 +297,11 @@ class TaggerShim(Shim):
         if is_train:
             self._prepare_process()
             return self._train(self.network, docs)
-        scores = self.scores_alone(docs)
-        if self.transitions is not None:
-            visible = [doc.to_array(IS_SPACE) == 0 for doc in docs]
+        scores, transitions = self.scores_alone(docs), self.transitions
+        if transitions is not None:
+            visible = [visible_words(doc) for doc in docs]
             words = [scored[rows] for scored, rows in zip(scores, visible, strict=True)]
-            for scored, rows, found in zip(scores, visible, log_marginals(words, self.transitions), strict=True):
+            for scored, rows, found in zip(scores, visible, log_marginals(words, transitions), strict=True):
                 scored[rows] = found
         return scores, _no_backprop
 

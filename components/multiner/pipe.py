@@ -26,7 +26,7 @@ from .calibration import Outcomes, compare, fit_temperature
 from .crf import loss_of
 from .decoding import Floats, best_legal_tags, confidences, log_softmax, spans_of
 from .divergence import divergence, two_sided_divergence
-from .docbins import read_docs, without_annotation
+from .docbins import read_docs, visible_words, without_annotation
 from .encoder import EncoderNotFound, load_encoder
 from .errors import UserError
 from .files import keep, swapped_folder, whole_folder
@@ -361,7 +361,7 @@ class Multiner(TrainablePipe):
 
     def _decode(self, doc: Doc, scores: Scores) -> tuple[list[tuple[int, int, str]], NDArray[np.float32]]:
         taken = np.isin(doc.to_array("ENT_IOB"), (INSIDE, BEGIN)) & (not self.cfg["overwrite_ents"])
-        words = np.flatnonzero(_is_visible(doc) | taken)
+        words = np.flatnonzero(visible_words(doc) | taken)
         scores = scores[words]
         # There nothing but 'no entity' is possible, and the best legal tags around it are looked for.
         scores[taken[words], 1:] = -np.inf
@@ -388,7 +388,7 @@ class Multiner(TrainablePipe):
         docs, gold = list(docs), list(gold)
         scores, spans = [], []
         for doc, reference, scored in zip(docs, gold, self.model.predict(docs), strict=True):
-            words = np.flatnonzero(_is_visible(doc))
+            words = np.flatnonzero(visible_words(doc))
             scores.append(scored[words])
             spans.append([_without_white_space(entity, words) for entity in reference.ents])
         return compare(scores, spans, self.labels)
@@ -548,7 +548,7 @@ class Multiner(TrainablePipe):
         scores, backprop = self.model.begin_update(docs)
         loss, gradients = _rehearsal_loss(docs, scores, wanted)
         backprop(gradients)
-        self.shim.join_gradients(earlier, max(sum(int(_is_visible(doc).sum()) for doc in docs), 1))
+        self.shim.join_gradients(earlier, max(sum(int(visible_words(doc).sum()) for doc in docs), 1))
         if sgd is not None:
             self.finish_update(sgd)
         losses[self.name] += loss
@@ -568,12 +568,12 @@ class Multiner(TrainablePipe):
         loss = self._loss(list(examples), scores)
         return loss.mean, loss.gradients
 
-    def _loss(self, examples: Sequence[Example], scores: Sequence[Scores | PieceScores]) -> "Loss":
+    def _loss(self, examples: Sequence[Example], scores: Sequence[Scores | PieceScores]) -> Loss:
         gold = [self._gold_rows(example, scored) for example, scored in zip(examples, scores, strict=True)]
         labelled = sum(int((tags != IGNORED).sum()) for tags, _ in gold)
         transitions = self.shim.transitions
         if transitions is not None:
-            words = [np.flatnonzero(_is_visible(example.predicted)) for example in examples]
+            words = [np.flatnonzero(visible_words(example.predicted)) for example in examples]
             return _loss_of_sequences(gold, words, transitions, labelled)
         loss = 0.0
         gradients = []
@@ -625,7 +625,7 @@ class Multiner(TrainablePipe):
             begin = 2 * index + 1
             numbers |= {f"B-{label}": begin, f"U-{label}": begin, f"I-{label}": begin + 1, f"L-{label}": begin + 1}
         tags = np.array([numbers.get(tag, IGNORED) for tag in example.get_aligned_ner()], np.int64)
-        tags[~_is_visible(example.predicted)] = IGNORED
+        tags[~visible_words(example.predicted)] = IGNORED
         return tags
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
@@ -711,12 +711,6 @@ def _read_cfg(content: bytes, where: str | Path) -> dict[str, Any]:
     return dict(cfg)
 
 
-def _is_visible(doc: Doc) -> NDArray[np.bool_]:
-    """Which words are no white space: that neither starts, ends nor interrupts an entity."""
-    visible: NDArray[np.bool_] = doc.to_array("IS_SPACE") == 0
-    return visible
-
-
 def _without_white_space(entity: Span, words: NDArray[np.int64]) -> WordSpan:
     """An entity by the numbers of its words, white space not counted."""
     start, end = np.searchsorted(words, [entity.start, entity.end]).tolist()
@@ -794,7 +788,7 @@ def _rehearsal_loss(
 
     Tags that are not among the wanted ones are left out.
     """
-    words = [np.flatnonzero(_is_visible(doc)) for doc in docs]
+    words = [np.flatnonzero(visible_words(doc)) for doc in docs]
     count = max(sum(map(len, words)), 1)
     loss = 0.0
     gradients = []
