@@ -9,7 +9,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from transformers import AutoTokenizer
 
-from multiner.encoder import EncoderNotUsable, load_encoder
+from multiner.encoder import EncoderNotUsable, layers_of, load_encoder
 from multiner.frozen import LayersCannotBeFrozen
 from multiner.manifest import ModelFilesError, write_manifest
 from multiner.model import Classifier
@@ -23,12 +23,12 @@ LAYERS = 2  # of the families' encoders
 WORDS = [words for words, _ in SENTENCES]
 
 
-def make_pipeline(encoder: str, layers: int | None = None, **model: object) -> Language:
+def make_pipeline(encoder: str, layers: int | None = None, fresh_layers: int = 0, **model: object) -> Language:
     torch.manual_seed(0)
     nlp = spacy.blank("en")
     pipe = nlp.add_pipe("multiner", name="ner", config={"model": {"precision": "float32", **model}})
     examples = make_examples(nlp)
-    pipe.initialize(lambda: examples, nlp=nlp, encoder=encoder, layers=layers)
+    pipe.initialize(lambda: examples, nlp=nlp, encoder=encoder, layers=layers, fresh_layers=fresh_layers)
     return nlp
 
 
@@ -140,3 +140,42 @@ def test_the_lowest_layers_alone_are_kept_for_good(family, tmp_path):
 def test_more_layers_than_there_are_cannot_be_kept(layers, tiny_encoder):
     with pytest.raises(EncoderNotUsable, match=rf"layers = {layers}: the encoder has {LAYERS}. Set layers in"):
         make_pipeline(tiny_encoder, layers=layers)
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"albert"}))
+def test_the_highest_layers_may_begin_with_random_weights(family, tmp_path):
+    folder = save_encoder(family, tmp_path)
+    pretrained = load_encoder(folder).module
+    torch.manual_seed(1)
+    started = load_encoder(folder, fresh_layers=1).module
+    lowest, highest = layers_of(started)
+    for own, old, fresh in ((lowest, layers_of(pretrained)[0], False), (highest, layers_of(pretrained)[1], True)):
+        drawn = {name for name, weight in old.named_parameters() if weight.std() > 0}  # not biases, nor norms
+        assert drawn
+        changed = {name for name, weight in own.named_parameters() if not torch.equal(weight, old.get_parameter(name))}
+        assert changed == (drawn if fresh else set())
+        # The family's encoders have weights that are several times as large as an encoder's are when it is made.
+        spread = pretrained.config.initializer_range
+        assert all(own.get_parameter(name).std() < 1.2 * spread for name in changed)
+
+
+def test_random_weights_are_those_of_the_seed_and_belong_to_what_is_kept(tiny_encoder):
+    def top_of(**settings: int) -> torch.Tensor:
+        network = make_pipeline(tiny_encoder, **settings).get_pipe("ner").shim.network
+        return network.encoder.encoder.layer[-1].output.dense.weight
+
+    pretrained = load_encoder(tiny_encoder).module.encoder.layer
+    assert torch.equal(top_of(fresh_layers=1), top_of(fresh_layers=1))
+    assert not torch.equal(top_of(fresh_layers=1), pretrained[1].output.dense.weight)
+    assert not torch.equal(top_of(layers=1, fresh_layers=1), pretrained[0].output.dense.weight)
+
+
+@pytest.mark.parametrize("fresh", [-1, LAYERS + 1])
+def test_more_layers_than_there_are_cannot_begin_anew(fresh, tiny_encoder):
+    with pytest.raises(EncoderNotUsable, match=rf"fresh_layers = {fresh}: the encoder has {LAYERS}. Set fresh_layers"):
+        make_pipeline(tiny_encoder, fresh_layers=fresh)
+
+
+def test_layers_that_share_weights_cannot_begin_anew_one_by_one(tmp_path):
+    with pytest.raises(EncoderNotUsable, match="fresh_layers = 1: the encoder does not keep its layers one by one"):
+        make_pipeline(save_encoder("albert", tmp_path), fresh_layers=1)

@@ -103,12 +103,15 @@ class SavedEncoder:
         return module.eval()
 
 
-def load_encoder(name: str, *, revision: str | None = None, layers: int | None = None) -> Encoder:
+def load_encoder(
+    name: str, *, revision: str | None = None, layers: int | None = None, fresh_layers: int = 0
+) -> Encoder:
     """Load a pretrained encoder.
 
     name (str): A folder with `config.json`, weights and tokenizer, or a name on the Hugging Face hub.
     revision (str | None): Branch, tag or commit on the hub.
     layers (int | None): Leave all layers above so many away, see `Multiner.initialize`; None keeps all.
+    fresh_layers (int): So many of the highest layers that are left get random weights.
     RAISES: EncoderNotFound, EncoderNotUsable.
     """
     from transformers import AutoModel
@@ -129,6 +132,7 @@ def load_encoder(name: str, *, revision: str | None = None, layers: int | None =
             )
     _check_embedding(name, module)
     _drop_pooler(module)
+    _begin_anew(module, fresh_layers)
     return Encoder(module, config.to_dict(), tokenizer.backend_tokenizer, _reading(tokenizer, config))
 
 
@@ -445,6 +449,28 @@ def _keep_lowest(config: Any, layers: int) -> None:
             "to how many of the lowest are to be kept, or to null to keep all."
         )
     config.num_hidden_layers = layers
+
+
+def layers_of(module: nn.Module) -> nn.ModuleList | None:
+    """The layers of an encoder, lowest first; None if it does not keep them one by one."""
+    number: int = module.config.num_hidden_layers  # type: ignore[union-attr, assignment]
+    lists = (part for part in module.modules() if isinstance(part, nn.ModuleList))
+    return next((part for part in lists if len(part) == number), None)
+
+
+def _begin_anew(module: Any, count: int) -> None:
+    """Give so many of an encoder's highest layers the random weights that it has before it is pretrained."""
+    if count == 0:
+        return
+    layers = layers_of(module)
+    if layers is None or not 0 < count <= len(layers):
+        there = "does not keep its layers one by one" if layers is None else f"has {len(layers)}"
+        raise EncoderNotUsable(
+            f"fresh_layers = {count}: the encoder {there}. Set fresh_layers in [initialize.components.ner] to how many "
+            "of the highest are to begin with random weights, 0 for none."
+        )
+    for layer in layers[-count:]:
+        layer.apply(module._init_weights)
 
 
 def _drop_pooler(module: nn.Module) -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
+from .encoder import layers_of
 from .errors import UserError
 from .packed import embed, groups_of, own_layers, through_layer
 from .remembered import Remembered, RememberedAlone
@@ -167,18 +168,16 @@ def _in_form(returned: Any, vectors: torch.Tensor) -> Any:
 
 
 def _layers(encoder: nn.Module, count: int) -> nn.ModuleList:
-    """The layers of an encoder, lowest first."""
-    number: int = encoder.config.num_hidden_layers  # type: ignore[union-attr, assignment]
-    lists = (module for module in encoder.modules() if isinstance(module, nn.ModuleList))
-    found = next((module for module in lists if len(module) == number), None)
+    """The layers of an encoder, lowest first, if so many of them can be frozen."""
+    found = layers_of(encoder)
     if found is None:
         raise LayersCannotBeFrozen(
-            f"frozen_layers = {count}: {type(encoder).__name__} does not keep its {number} layers one by one. Set "
+            f"frozen_layers = {count}: {type(encoder).__name__} does not keep its layers one by one. Set "
             "frozen_layers = 0 in [components.ner.model]."
         )
-    if not 1 <= count < number:
+    if not 1 <= count < len(found):
         raise LayersCannotBeFrozen(
-            f"frozen_layers = {count}: this encoder has {number} layers, and at least one has to learn. Set "
-            f"frozen_layers in [components.ner.model] to at most {number - 1}."
+            f"frozen_layers = {count}: this encoder has {len(found)} layers, and at least one has to learn. Set "
+            f"frozen_layers in [components.ner.model] to at most {len(found) - 1}."
         )
     return found

@@ -275,6 +275,7 @@ class Multiner(TrainablePipe):
         encoder: str | None = None,
         revision: str | None = None,
         layers: int | None = None,
+        fresh_layers: int = 0,
     ) -> None:
         """Load the pretrained encoder and put a new head on it.
 
@@ -292,6 +293,8 @@ class Multiner(TrainablePipe):
         layers (int | None): Keep only so many of the encoder's layers, the lowest, in training and for good. The
             highest ones of an encoder that was tuned for something else may know more of that than of words, and what
             is left away costs nothing. None keeps all.
+        fresh_layers (int): So many of the highest layers that are kept begin with random weights, for the same reason
+            (Zhang et al. 2021).
         RAISES: ComponentError without encoder or labels; EncoderNotFound, EncoderNotUsable.
         """
         validate_get_examples(get_examples, "Multiner.initialize")
@@ -321,7 +324,7 @@ class Multiner(TrainablePipe):
         if encoder is None:
             return
         try:
-            pretrained = load_encoder(encoder, revision=revision, layers=layers)
+            pretrained = load_encoder(encoder, revision=revision, layers=layers, fresh_layers=fresh_layers)
         except EncoderNotFound as error:
             raise EncoderNotFound(f"{error} Where the config has it:\n\n{self._encoder_lines}") from error
         self.shim.start(pretrained, self._tag_count)
