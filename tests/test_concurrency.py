@@ -117,7 +117,7 @@ def test_a_stream_in_memory_zones_leaves_nothing_behind(own, trained, monkeypatc
     sizes = dict(resident_sizes(own, made_up_texts(3000), 300))
     assert list(sizes) == list(range(300, 3001, 300))
     assert len(own.vocab.strings) == before
-    assert len(own.get_pipe("ner").shim._cutter._cuts) <= 2000
+    assert len(own.get_pipe("ner").shim.batcher.cutter._cuts) <= 2000
     assert sizes[3000] - sizes[300] < 30_000_000
     # What was remembered in a zone holds after it: a word's hash is that of its text, in any zone.
     last = list(made_up_texts(3000))[-50:]

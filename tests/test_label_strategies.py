@@ -117,8 +117,8 @@ def test_every_piece_of_a_long_document_is_scored_once_and_words_by_their_first_
     words = [word for words, _ in SENTENCES for word in [*words, " \n"]] * 4
     docs = [Doc(nlp.vocab, words=words), Doc(nlp.vocab), *docs_of(nlp)]
     by_word = pipe.model.predict(docs)
-    counts = [pipe.shim._cut([doc]).counts for doc in docs]
-    assert counts[0].sum() > 3 * pipe.shim._capacity
+    counts = [pipe.shim.batcher.cut([doc]).counts for doc in docs]
+    assert counts[0].sum() > 3 * pipe.shim.batcher.capacity
     for (word_ids, scores), of_words, count in zip(score_every_piece(nlp, docs), by_word, counts, strict=True):
         assert np.bincount(word_ids, minlength=len(count)).tolist() == count.tolist()
         assert len(scores) == len(word_ids) and (scores != 0).any(axis=1).all()

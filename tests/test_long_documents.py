@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spacy.tokens import Doc
 
-from multiner import model as model_module
+from multiner import batches as batches_module
 from multiner.model import TaggerShim
 from multiner.windows import plan_windows
 
@@ -35,8 +35,8 @@ def many_words(count: int) -> list[str]:
 def windows_of(trained, doc: Doc) -> list:
     """The windows of a document, planned in one go."""
     shim = trained.get_pipe("ner").shim
-    counts = shim._cutter([word.orth for word in doc], trained.vocab.strings.__getitem__).counts
-    return plan_windows(counts, shim._capacity, shim._overlap)
+    counts = shim.batcher.cutter([word.orth for word in doc], trained.vocab.strings.__getitem__).counts
+    return plan_windows(counts, shim.batcher.capacity, shim.batcher.overlap)
 
 
 def test_200_000_words_have_the_scores_and_entities_of_their_windows(trained):
@@ -77,7 +77,7 @@ def test_a_document_is_the_same_however_many_words_are_looked_at_in_one_turn(tra
     docs = [words[:5], words[5:400], [], [" "] * 70, words[400:], []]
     whole = trained.get_pipe("ner").model.predict([Doc(trained.vocab, words=some) for some in docs])
     for turn in (1, 7, 30, 64, 300):
-        monkeypatch.setattr(model_module, "WORDS_AT_ONCE", turn)
+        monkeypatch.setattr(batches_module, "WORDS_AT_ONCE", turn)
         parted = trained.get_pipe("ner").model.predict([Doc(trained.vocab, words=some) for some in docs])
         for one, other in zip(whole, parted, strict=True):
             np.testing.assert_allclose(one, other, atol=1e-4)
@@ -128,13 +128,14 @@ def test_an_encoder_that_reads_less_than_the_window_is_not_read_word_by_word(tra
 def test_a_word_of_5_000_pieces_leaves_its_neighbours_the_scores_they_have_beside_its_first_pieces(trained):
     shim = trained.get_pipe("ner").shim
     huge = "unbelievably" * 2500
-    assert len(shim._cutter.tokenizer.encode([huge], is_pretokenized=True).ids) >= 5000
-    kept = shim._cutter([trained.vocab.strings.add(huge)], trained.vocab.strings.__getitem__).ids.tolist()
-    assert len(kept) == shim._cutter.longest
+    assert len(shim.batcher.cutter.tokenizer.encode([huge], is_pretokenized=True).ids) >= 5000
+    kept = shim.batcher.cutter([trained.vocab.strings.add(huge)], trained.vocab.strings.__getitem__).ids.tolist()
+    assert len(kept) == shim.batcher.cutter.longest
     short = next(
         text
         for text in (huge[:end] for end in range(1, 200))
-        if shim._cutter([trained.vocab.strings.add(text)], trained.vocab.strings.__getitem__).ids.tolist() == kept
+        if shim.batcher.cutter([trained.vocab.strings.add(text)], trained.vocab.strings.__getitem__).ids.tolist()
+        == kept
     )
     for words in (["Ada", "Lovelace", huge, "lives", "in", "London"], [huge, "Ada", "Lovelace"], ["London", huge]):
         beside_short = [short if word == huge else word for word in words]

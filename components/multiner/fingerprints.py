@@ -13,10 +13,10 @@ from typing import Any
 
 # The modules that weights and predictions depend on; the project's command `train` depends on the same and some more.
 CODE = (
-    *("augmentation", "calibration", "checkpoints", "crf", "decoding", "distributed", "divergence", "docbins"),
-    *("embedding", "encoder", "frozen", "gradients", "layout", "linear", "loop", "matching", "model", "network"),
-    *("onednn", "optimizer", "packed", "packed_encoder", "pieces", "pipe", "precision", "ranks", "remembered"),
-    *("self_training", "shared", "tags", "tokenizer", "training", "windows"),
+    *("augmentation", "batches", "calibration", "checkpoints", "crf", "decoding", "distributed", "divergence"),
+    *("docbins", "embedding", "encoder", "frozen", "gradients", "layout", "linear", "loop", "matching", "model"),
+    *("network", "onednn", "optimizer", "packed", "packed_encoder", "pieces", "pipe", "precision", "ranks"),
+    *("remembered", "self_training", "shared", "tags", "tokenizer", "training", "windows"),
 )
 
 

@@ -13,7 +13,6 @@ import safetensors.torch
 import srsly
 import torch
 from numpy.typing import NDArray
-from spacy.attrs import ORTH
 from spacy.tokens import Doc
 from thinc.api import Model, Optimizer, get_torch_default_device, torch2xp, xp2torch
 from thinc.shims import Shim
@@ -21,6 +20,7 @@ from thinc.types import FloatsXd
 from tokenizers import Tokenizer
 
 from . import distributed, ranks
+from .batches import Batch, DocBatcher, fill_up
 from .crf import log_marginals
 from .docbins import visible_words
 from .encoder import (
@@ -41,20 +41,15 @@ from .network import LayersCannotBeMixed, WordHead, WordTagger, check_mixed
 from .onednn import keep_few_products
 from .optimizer import AdamW, NamedAdamW, step_adamw
 from .packed_encoder import PackedEncoder
-from .pieces import PieceCutter, Pieces
+from .pieces import PieceCutter
 from .precision import Precision, arithmetic, floating_format, number_format
 from .remembered import RememberedAlone
 from .storage import STORAGES, Storage, pack, unpack
-from .windows import Window, batches_by_pieces, places_in_rows, plan_windows
 
 keep_few_products()
 
 Scores = NDArray[np.float32]
 Backprop = Callable[[Sequence[Scores]], list[Doc]]
-# A word may take up at most this share of a window, so that it always has neighbours in view.
-LONGEST_WORD = 4
-# Words whose pieces and windows are held at once. Long windows go with long ones among so many.
-WORDS_AT_ONCE = 20_000
 # Which of its pieces a word is read from.
 WordPieces = Literal["first", "first_last"]
 WORD_PIECES: tuple[WordPieces, ...] = ("first", "first_last")
@@ -176,30 +171,7 @@ def forward(
     return result
 
 
-class _Batch(NamedTuple):
-    """What goes through the network at once, and the rows of words (or pieces) of all documents that it scores.
-
-    ids: Array (pieces,), the pieces of all windows, one window behind the other.
-    lengths: How many pieces each window has.
-    places: Array (words, pieces of a word), the pieces that each word is read from.
-    rows: Array (words,), where their scores go.
-    """
-
-    ids: NDArray[np.int64]
-    lengths: list[int]
-    places: NDArray[np.int64]
-    rows: NDArray[np.int64]
-
-
-class _Filled(NamedTuple):
-    """A batch as Hugging Face encoders take it, see `WordTagger.forward`."""
-
-    ids: torch.Tensor
-    mask: torch.Tensor
-    places: torch.Tensor
-
-
-Scorer = Callable[[_Batch], torch.Tensor]
+Scorer = Callable[[Batch], torch.Tensor]
 
 
 class _Saved(NamedTuple):
@@ -218,6 +190,7 @@ class TaggerShim(Shim):
     _model: WordTagger | None
     layout: Layout | None  # how the encoder is built, if that is known
     reading: Reading  # how text is put before the encoder
+    batcher: DocBatcher  # what cuts documents for the encoder
     description_files: tuple[str, ...] = DESCRIPTION_FILES
 
     def __init__(self, config: dict[str, Any]) -> None:
@@ -281,10 +254,14 @@ class TaggerShim(Shim):
         self.description = description
         self.reading = encoder.reading
         self.layout = layout
-        self._capacity = min(int(self.cfg["window"]), encoder.reading.capacity)
-        # An encoder that reads less than `window` cannot have windows that share more than it reads.
-        self._overlap = min(int(self.cfg["overlap"]), (self._capacity - 1) // 2)
-        self._cutter = PieceCutter(encoder.tokenizer, encoder.reading.unknown, max(self._capacity // LONGEST_WORD, 1))
+        self.batcher = DocBatcher(
+            encoder.tokenizer,
+            encoder.reading,
+            window=int(self.cfg["window"]),
+            overlap=int(self.cfg["overlap"]),
+            batch_pieces=int(self.cfg["batch_pieces"]),
+            pieces_of_word=self._pieces_of_word,
+        )
         self._optimizer = None
         self._scorer = None
 
@@ -334,7 +311,7 @@ class TaggerShim(Shim):
         with torch.inference_mode():
             # Two threads may make one each, which are alike.
             score = self._scorer = self._scorer or self._make_scorer(head)
-            for batch in self._batches(docs):
+            for batch in self.batcher(docs):
                 scores[batch.rows] = score(batch).cpu().numpy()
         return _split(scores, docs)
 
@@ -347,7 +324,7 @@ class TaggerShim(Shim):
                 return self._make_learner(self._model)
             packed = PackedEncoder(self.layout, self._encoder_weights(), number_type, self.cfg["float_layers"])
 
-            def score_packed(batch: _Batch) -> torch.Tensor:
+            def score_packed(batch: Batch) -> torch.Tensor:
                 wanted, index = torch.from_numpy(batch.places).unique(return_inverse=True)
                 ids = torch.from_numpy(batch.ids)
                 return head.score_pieces(packed(ids, batch.lengths, wanted, head.mixed_layers), index)
@@ -355,9 +332,9 @@ class TaggerShim(Shim):
             return score_packed
         network, number_type = self.network, floating_format(self.cfg["precision"], self.device)
 
-        def score_filled(batch: _Batch) -> torch.Tensor:
+        def score_filled(batch: Batch) -> torch.Tensor:
             with arithmetic(number_type, self.device):
-                scores: torch.Tensor = network(*self._fill_up(batch))
+                scores: torch.Tensor = network(*fill_up(batch, self.reading.pad, self.device))
                 return scores
 
         return score_filled
@@ -381,9 +358,11 @@ class TaggerShim(Shim):
             )
         self._start_learning(network)
         # How many rows each word has to be scored in: one, or one for each piece.
-        counts = self._cut(docs).counts if isinstance(docs, EveryPiece) else np.ones(sum(map(len, docs)), np.int64)
+        counts = (
+            self.batcher.cut(docs).counts if isinstance(docs, EveryPiece) else np.ones(sum(map(len, docs)), np.int64)
+        )
         piece_rows = np.cumsum(counts) - counts if isinstance(docs, EveryPiece) else None
-        batches = list(self._batches(docs, piece_rows))
+        batches = list(self.batcher(docs, piece_rows))
         for batch in batches:
             network.meet(torch.from_numpy(np.append(batch.ids, self.reading.pad)).to(self.device))
         learn = self._make_learner(network)
@@ -409,120 +388,25 @@ class TaggerShim(Shim):
             return lambda batch: network.score_packed(
                 torch.from_numpy(batch.ids), batch.lengths, torch.from_numpy(batch.places)
             )
-        return lambda batch: network(*self._fill_up(batch))
+        return lambda batch: network(*fill_up(batch, self.reading.pad, self.device))
 
     def piece_texts(self, doc: Doc) -> list[list[str]] | None:
         """The pieces of each word as the vocabulary spells them; white space has none.
 
         RETURNS: None where another component cuts the text, and not word by word.
         """
-        pieces = self._cut([doc])
+        pieces = self.batcher.cut([doc])
         texts = iter([self.tokenizer.id_to_token(piece) for piece in pieces.ids.tolist()])
         return [[next(texts) for _ in range(count)] for count in pieces.counts.tolist()]
 
     @property
     def tokenizer(self) -> Tokenizer:
         """What cuts words into pieces."""
-        return self._cutter.tokenizer
+        return self.batcher.cutter.tokenizer
 
     def count_pieces(self, docs: Sequence[Doc]) -> int:
         """How many pieces the encoder reads of documents, special ones and those that two windows share included."""
-        return sum(len(batch.ids) for batch in self._batches(docs))
-
-    def _cut(self, docs: Sequence[Doc]) -> Pieces:
-        return self._cutter([orth for doc in docs for orth in doc.to_array(ORTH).tolist()], _text_lookup(docs))
-
-    def _batches(self, docs: Sequence[Doc], piece_rows: NDArray[np.int64] | None = None) -> Iterator[_Batch]:
-        """Cut documents into pieces and windows, and group these by length.
-
-        piece_rows (array (words,)): If every piece is to be scored, the row of the first piece of each word.
-
-        That is done in turns of about `WORDS_AT_ONCE` words, wherever documents begin and end, so that what is held
-        does not grow with them.
-        """
-        begins = np.cumsum([0, *map(len, docs)])
-        first = keep_start = 0
-        turn = WORDS_AT_ONCE
-        while first < begins[-1]:
-            last = min(first + turn, int(begins[-1]))
-            pieces, windows, next_first, keep_start = self._windows(docs, begins, first, last, keep_start)
-            if next_first == first:
-                turn *= 2  # all of it is the start of one window, as long white space without pieces is
-            else:
-                yield from self._fill(pieces, windows, first, piece_rows)
-            first = next_first
-
-    def _windows(
-        self, docs: Sequence[Doc], begins: NDArray[np.int64], first: int, last: int, keep_start: int
-    ) -> tuple[Pieces, list[Window], int, int]:
-        """The pieces and windows of one turn.
-
-        begins (array (docs + 1,)): How many words come before each document.
-        first, last (int): The words of this turn, counted through all documents.
-        keep_start (int): The first of them that has no scores yet, counted from `first`.
-        RETURNS: Pieces; windows in words counted from `first`; and `first` and `keep_start` of the next turn.
-        """
-        numbers = range(int(np.searchsorted(begins, first, "right")) - 1, int(np.searchsorted(begins, last, "left")))
-        orths = [docs[number].to_array(ORTH) for number in numbers]
-        orths[-1] = orths[-1][: last - begins[numbers[-1]]]
-        orths[0] = orths[0][first - begins[numbers[0]] :]
-        pieces = self._cutter(np.concatenate(orths).tolist(), _text_lookup(docs))
-        windows: list[Window] = []
-        done = 0
-        for number, words in zip(numbers, orths, strict=True):
-            counts = pieces.counts[done : done + len(words)]
-            planned = plan_windows(counts, self._capacity, self._overlap, keep_start)
-            keep_start = 0
-            if last < begins[number + 1]:
-                unfinished = planned.pop()
-                last = first + done + unfinished.start
-                keep_start = unfinished.keep_start - unfinished.start
-            windows.extend(Window(*(done + word for word in window)) for window in planned)
-            done += len(words)
-        return pieces, windows, last, keep_start
-
-    def _fill(
-        self, pieces: Pieces, windows: list[Window], first: int, piece_rows: NDArray[np.int64] | None
-    ) -> Iterator[_Batch]:
-        """Put windows into batches; `first` is added to the numbers of their words."""
-        reading = self.reading
-        starts = np.cumsum(pieces.counts) - pieces.counts
-        ends = starts + pieces.counts
-        windows = [window for window in windows if pieces.counts[window.keep_start : window.keep_end].any()]
-        lengths = [int(ends[window.end - 1] - starts[window.start]) for window in windows]
-        budget = int(self.cfg["batch_pieces"])
-        before, special = len(reading.prefix), len(reading.prefix) + len(reading.suffix)
-        for members in batches_by_pieces([length + special for length in lengths], budget):
-            every_length = [lengths[member] + special for member in members]
-            ids = np.empty(sum(every_length), np.int64)
-            places, rows = [], []
-            begin = 0
-            for member in members:
-                window, length = windows[member], lengths[member]
-                first_piece, end = starts[window.start], begin + before + length
-                kept = window.keep_start + np.flatnonzero(pieces.counts[window.keep_start : window.keep_end])
-                ids[begin : begin + before] = reading.prefix
-                ids[begin + before : end] = pieces.ids[first_piece : first_piece + length]
-                ids[end : begin + length + special] = reading.suffix
-                if piece_rows is None:
-                    read, own_rows = np.stack([starts[kept], ends[kept] - 1][: self._pieces_of_word], 1), first + kept
-                else:
-                    read = np.arange(starts[kept[0]], ends[kept[-1]])[:, None]
-                    own_rows = piece_rows[first + kept[0]] + read[:, 0] - read[0, 0]
-                places.append(read - first_piece + before + begin)
-                rows.append(own_rows)
-                begin += length + special
-            yield _Batch(ids, every_length, np.concatenate(places), np.concatenate(rows))
-
-    def _fill_up(self, batch: _Batch) -> _Filled:
-        """A batch with its windows as rows that are filled up to the longest."""
-        shape = (len(batch.lengths), max(batch.lengths))
-        places = places_in_rows(batch.lengths)
-        ids = np.full(shape, self.reading.pad, np.int64)
-        mask = np.zeros(shape, np.int64)
-        ids.flat[places] = batch.ids
-        mask.flat[places] = 1
-        return _Filled(*(torch.from_numpy(array).to(self.device) for array in (ids, mask, places[batch.places])))
+        return sum(len(batch.ids) for batch in self.batcher(docs))
 
     def set_gradients_aside(self) -> Gradients:
         """Make room for the gradients of one more part of a batch; `join_gradients` or `drop_gradients` follows."""
@@ -819,15 +703,6 @@ def _piece_scores(scores: Scores, docs: Sequence[Doc], counts: NDArray[np.int64]
         result.append(PieceScores(word_ids, scores[piece : piece + len(word_ids)]))
         word, piece = word + len(doc), piece + len(word_ids)
     return result
-
-
-def _text_lookup(docs: Sequence[Doc]) -> Callable[[int], str]:
-    """From a word's hash to its text, in the vocabularies of these documents; other pipelines may have made some."""
-    stores: list[Any] = list({id(doc.vocab): doc.vocab.strings for doc in docs}.values())
-    if len(stores) == 1:
-        lookup: Callable[[int], str] = stores[0].__getitem__
-        return lookup
-    return lambda orth: next(store[orth] for store in stores if orth in store)
 
 
 def _prepare_forked(device: torch.device) -> None:

@@ -1,0 +1,181 @@
+"""From documents to batches of pieces: what goes through an encoder at once, and which words it scores."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from spacy.attrs import ORTH
+from spacy.tokens import Doc
+from tokenizers import Tokenizer
+
+from .encoder import Reading
+from .pieces import PieceCutter, Pieces
+from .windows import Window, batches_by_pieces, places_in_rows, plan_windows
+
+# A word may take up at most this share of a window, so that it always has neighbours in view.
+LONGEST_WORD = 4
+# Words whose pieces and windows are held at once. Long windows go with long ones among so many.
+WORDS_AT_ONCE = 20_000
+
+
+class Batch(NamedTuple):
+    """What goes through the network at once, and the rows of words (or pieces) of all documents that it scores.
+
+    ids: Array (pieces,), the pieces of all windows, one window behind the other.
+    lengths: How many pieces each window has.
+    places: Array (words, pieces of a word), the pieces that each word is read from.
+    rows: Array (words,), where their scores go.
+    """
+
+    ids: NDArray[np.int64]
+    lengths: list[int]
+    places: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+
+class Filled(NamedTuple):
+    """A batch as Hugging Face encoders take it, see `WordTagger.forward`."""
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+    places: torch.Tensor
+
+
+class DocBatcher:
+    """Cuts documents into pieces, and these into windows, and groups windows by length.
+
+    tokenizer (Tokenizer): Cuts words into pieces.
+    reading (Reading): How text has to be put before the encoder.
+    window (int): The most pieces of a window; less if the encoder cannot read so many.
+    overlap (int): How many pieces two windows of a long document share.
+    batch_pieces (int): The most pieces of a batch, filling included.
+    pieces_of_word (int): From how many pieces a word is read: 1 is its first, 2 its first and its last one.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        reading: Reading,
+        *,
+        window: int,
+        overlap: int,
+        batch_pieces: int,
+        pieces_of_word: int,
+    ) -> None:
+        self._reading = reading
+        self.capacity = min(window, reading.capacity)
+        # An encoder that reads less than `window` cannot have windows that share more than it reads.
+        self.overlap = min(overlap, (self.capacity - 1) // 2)
+        self._batch_pieces = batch_pieces
+        self._pieces_of_word = pieces_of_word
+        self.cutter = PieceCutter(tokenizer, reading.unknown, max(self.capacity // LONGEST_WORD, 1))
+
+    def cut(self, docs: Sequence[Doc]) -> Pieces:
+        """The pieces of documents, word by word."""
+        return self.cutter([orth for doc in docs for orth in doc.to_array(ORTH).tolist()], _text_lookup(docs))
+
+    def __call__(self, docs: Sequence[Doc], piece_rows: NDArray[np.int64] | None = None) -> Iterator[Batch]:
+        """The batches of documents.
+
+        piece_rows (array (words,)): If every piece is to be scored, the row of the first piece of each word.
+
+        They are made in turns of about `WORDS_AT_ONCE` words, wherever documents begin and end, so that what is held
+        does not grow with them.
+        """
+        begins = np.cumsum([0, *map(len, docs)])
+        first = keep_start = 0
+        turn = WORDS_AT_ONCE
+        while first < begins[-1]:
+            last = min(first + turn, int(begins[-1]))
+            pieces, windows, next_first, keep_start = self._windows(docs, begins, first, last, keep_start)
+            if next_first == first:
+                turn *= 2  # all of it is the start of one window, as long white space without pieces is
+            else:
+                yield from self._fill(pieces, windows, first, piece_rows)
+            first = next_first
+
+    def _windows(
+        self, docs: Sequence[Doc], begins: NDArray[np.int64], first: int, last: int, keep_start: int
+    ) -> tuple[Pieces, list[Window], int, int]:
+        """The pieces and windows of one turn.
+
+        begins (array (docs + 1,)): How many words come before each document.
+        first, last (int): The words of this turn, counted through all documents.
+        keep_start (int): The first of them that has no scores yet, counted from `first`.
+        RETURNS: Pieces; windows in words counted from `first`; and `first` and `keep_start` of the next turn.
+        """
+        numbers = range(int(np.searchsorted(begins, first, "right")) - 1, int(np.searchsorted(begins, last, "left")))
+        orths = [docs[number].to_array(ORTH) for number in numbers]
+        orths[-1] = orths[-1][: last - begins[numbers[-1]]]
+        orths[0] = orths[0][first - begins[numbers[0]] :]
+        pieces = self.cutter(np.concatenate(orths).tolist(), _text_lookup(docs))
+        windows: list[Window] = []
+        done = 0
+        for number, words in zip(numbers, orths, strict=True):
+            counts = pieces.counts[done : done + len(words)]
+            planned = plan_windows(counts, self.capacity, self.overlap, keep_start)
+            keep_start = 0
+            if last < begins[number + 1]:
+                unfinished = planned.pop()
+                last = first + done + unfinished.start
+                keep_start = unfinished.keep_start - unfinished.start
+            windows.extend(Window(*(done + word for word in window)) for window in planned)
+            done += len(words)
+        return pieces, windows, last, keep_start
+
+    def _fill(
+        self, pieces: Pieces, windows: list[Window], first: int, piece_rows: NDArray[np.int64] | None
+    ) -> Iterator[Batch]:
+        """Put windows into batches; `first` is added to the numbers of their words."""
+        reading = self._reading
+        starts = np.cumsum(pieces.counts) - pieces.counts
+        ends = starts + pieces.counts
+        windows = [window for window in windows if pieces.counts[window.keep_start : window.keep_end].any()]
+        lengths = [int(ends[window.end - 1] - starts[window.start]) for window in windows]
+        before, special = len(reading.prefix), len(reading.prefix) + len(reading.suffix)
+        for members in batches_by_pieces([length + special for length in lengths], self._batch_pieces):
+            every_length = [lengths[member] + special for member in members]
+            ids = np.empty(sum(every_length), np.int64)
+            places, rows = [], []
+            begin = 0
+            for member in members:
+                window, length = windows[member], lengths[member]
+                first_piece, end = starts[window.start], begin + before + length
+                kept = window.keep_start + np.flatnonzero(pieces.counts[window.keep_start : window.keep_end])
+                ids[begin : begin + before] = reading.prefix
+                ids[begin + before : end] = pieces.ids[first_piece : first_piece + length]
+                ids[end : begin + length + special] = reading.suffix
+                if piece_rows is None:
+                    read, own_rows = np.stack([starts[kept], ends[kept] - 1][: self._pieces_of_word], 1), first + kept
+                else:
+                    read = np.arange(starts[kept[0]], ends[kept[-1]])[:, None]
+                    own_rows = piece_rows[first + kept[0]] + read[:, 0] - read[0, 0]
+                places.append(read - first_piece + before + begin)
+                rows.append(own_rows)
+                begin += length + special
+            yield Batch(ids, every_length, np.concatenate(places), np.concatenate(rows))
+
+
+def fill_up(batch: Batch, pad: int, device: torch.device) -> Filled:
+    """A batch with its windows as rows that are filled up to the longest, on the device.
+
+    pad (int): The piece that rows are filled up with.
+    """
+    shape = (len(batch.lengths), max(batch.lengths))
+    places = places_in_rows(batch.lengths)
+    ids = np.full(shape, pad, np.int64)
+    mask = np.zeros(shape, np.int64)
+    ids.flat[places] = batch.ids
+    mask.flat[places] = 1
+    return Filled(*(torch.from_numpy(array).to(device) for array in (ids, mask, places[batch.places])))
+
+
+def _text_lookup(docs: Sequence[Doc]) -> Callable[[int], str]:
+    """From a word's hash to its text, in the vocabularies of these documents; other pipelines may have made some."""
+    stores: list[Any] = list({id(doc.vocab): doc.vocab.strings for doc in docs}.values())
+    if len(stores) == 1:
+        lookup: Callable[[int], str] = stores[0].__getitem__
+        return lookup
+    return lambda orth: next(store[orth] for store in stores if orth in store)
