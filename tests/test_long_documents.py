@@ -1,23 +1,28 @@
 """Documents longer than the encoder reads: nothing is cut, every word is read in its one window, memory stays.
 
-What is promised: a long document is covered with overlapping windows of whole words, and a word has the scores that
-it has in the window in which it stands farther from the border. So the long document must give what each of its
-windows gives as a document of its own.
+What is promised: a long document is covered with overlapping windows of whole words, or with its sentences, and a word
+has the scores that it has in the window in which it stands farther from the border. So the long document must give what
+each of its windows gives as a document of its own.
 """
 
 import itertools
 import random
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
+import pytest
+import spacy
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from spacy.language import Language
 from spacy.tokens import Doc
 
 from multiner import batches as batches_module
 from multiner.model import TaggerShim
-from multiner.windows import plan_windows
+from multiner.sentence_ends import sentence_ends
+from multiner.windows import Window, plan_sentences, plan_windows
 
 from .conftest import SENTENCES
 from .test_pipe import predict_scores
@@ -32,25 +37,33 @@ def many_words(count: int) -> list[str]:
     return list(itertools.islice(itertools.chain.from_iterable(iter(lambda: draw.choice(sentences), None)), count))
 
 
-def windows_of(trained, doc: Doc) -> list:
+@pytest.fixture(scope="module", params=[False, True], ids=["whole", "by sentence"])
+def reader(request: pytest.FixtureRequest, saved: Path) -> Language:
+    """The trained pipeline as it reads documents as far as a window reaches, or each sentence by itself."""
+    return spacy.load(saved, config={"components.ner.model.by_sentence": request.param})
+
+
+def windows_of(nlp: Language, doc: Doc) -> list[Window]:
     """The windows of a document, planned in one go."""
-    shim = trained.get_pipe("ner").shim
-    counts = shim.batcher.cutter([word.orth for word in doc], trained.vocab.strings.__getitem__).counts
-    return plan_windows(counts, shim.batcher.capacity, shim.batcher.overlap)
+    batcher = nlp.get_pipe("ner").shim.batcher
+    counts = batcher.cutter([word.orth for word in doc], nlp.vocab.strings.__getitem__).counts
+    if batcher.by_sentence:
+        return plan_sentences(counts, sentence_ends(doc), batcher.capacity, batcher.overlap)
+    return plan_windows(counts, batcher.capacity, batcher.overlap)
 
 
-def test_200_000_words_have_the_scores_and_entities_of_their_windows(trained):
-    pipe = trained.get_pipe("ner")
+def test_200_000_words_have_the_scores_and_entities_of_their_windows(reader):
+    pipe = reader.get_pipe("ner")
     words = many_words(200_000)
-    doc = Doc(trained.vocab, words=words)
+    doc = Doc(reader.vocab, words=words)
     scores = pipe.model.predict([doc])[0]
     assert scores.shape == (len(words), 7)
     pieced = np.array([not word.isspace() for word in words])
     assert np.array_equal(scores.any(axis=1), pieced)
-    windows = windows_of(trained, doc)
+    windows = windows_of(reader, doc)
     assert len(windows) > 10_000
     chosen = random.Random(1).sample(windows, 500) + windows[:3] + windows[-3:]
-    alone = [Doc(trained.vocab, words=words[window.start : window.end]) for window in chosen]
+    alone = [Doc(reader.vocab, words=words[window.start : window.end]) for window in chosen]
     for window, expected in zip(chosen, pipe.model.predict(alone), strict=True):
         start, _, keep_start, keep_end = window
         np.testing.assert_allclose(
@@ -72,13 +85,13 @@ def test_200_000_words_have_the_scores_and_entities_of_their_windows(trained):
     assert different < 0.03 * compared
 
 
-def test_a_document_is_the_same_however_many_words_are_looked_at_in_one_turn(trained, monkeypatch):
+def test_a_document_is_the_same_however_many_words_are_looked_at_in_one_turn(reader, monkeypatch):
     words = many_words(600)
     docs = [words[:5], words[5:400], [], [" "] * 70, words[400:], []]
-    whole = trained.get_pipe("ner").model.predict([Doc(trained.vocab, words=some) for some in docs])
+    whole = reader.get_pipe("ner").model.predict([Doc(reader.vocab, words=some) for some in docs])
     for turn in (1, 7, 30, 64, 300):
         monkeypatch.setattr(batches_module, "WORDS_AT_ONCE", turn)
-        parted = trained.get_pipe("ner").model.predict([Doc(trained.vocab, words=some) for some in docs])
+        parted = reader.get_pipe("ner").model.predict([Doc(reader.vocab, words=some) for some in docs])
         for one, other in zip(whole, parted, strict=True):
             np.testing.assert_allclose(one, other, atol=1e-4)
 
@@ -100,14 +113,14 @@ def test_a_plan_made_in_parts_is_the_plan_of_the_whole(counts, part):
     assert made == [tuple(window) for window in whole]
 
 
-def test_memory_grows_with_a_documents_scores_and_nothing_else(trained, monkeypatch):
+def test_memory_grows_with_a_documents_scores_and_nothing_else(reader, monkeypatch):
     """The document itself takes some 125 bytes a word; its scores, which are the result, 4 a tag."""
     monkeypatch.setattr(TaggerShim, "_make_scorer", lambda *_: lambda batch: torch.zeros(len(batch.places), 7))
-    pipe = trained.get_pipe("ner")
-    pipe.model.predict([Doc(trained.vocab, words=many_words(1000))])  # remembers how words are cut
+    pipe = reader.get_pipe("ner")
+    pipe.model.predict([Doc(reader.vocab, words=many_words(1000))])  # remembers how words are cut
     peaks = []
     for count in (20_000, 200_000):
-        doc = Doc(trained.vocab, words=many_words(count))
+        doc = Doc(reader.vocab, words=many_words(count))
         tracemalloc.start()
         try:
             pipe.model.predict([doc])
@@ -118,37 +131,36 @@ def test_memory_grows_with_a_documents_scores_and_nothing_else(trained, monkeypa
     assert peaks[0] < 10_000_000
 
 
-def test_an_encoder_that_reads_less_than_the_window_is_not_read_word_by_word(trained):
+def test_an_encoder_that_reads_less_than_the_window_is_not_read_word_by_word(reader):
     """The configured overlap, 64 pieces, is more than the tiny encoder reads at once."""
     words = many_words(2000)
-    doc = Doc(trained.vocab, words=words)
-    assert len(windows_of(trained, doc)) < len(words) / 4
+    doc = Doc(reader.vocab, words=words)
+    assert len(windows_of(reader, doc)) < len(words) / 4
 
 
-def test_a_word_of_5_000_pieces_leaves_its_neighbours_the_scores_they_have_beside_its_first_pieces(trained):
-    shim = trained.get_pipe("ner").shim
+def test_a_word_of_5_000_pieces_leaves_its_neighbours_the_scores_they_have_beside_its_first_pieces(reader):
+    shim = reader.get_pipe("ner").shim
     huge = "unbelievably" * 2500
     assert len(shim.batcher.cutter.tokenizer.encode([huge], is_pretokenized=True).ids) >= 5000
-    kept = shim.batcher.cutter([trained.vocab.strings.add(huge)], trained.vocab.strings.__getitem__).ids.tolist()
+    kept = shim.batcher.cutter([reader.vocab.strings.add(huge)], reader.vocab.strings.__getitem__).ids.tolist()
     assert len(kept) == shim.batcher.cutter.longest
     short = next(
         text
         for text in (huge[:end] for end in range(1, 200))
-        if shim.batcher.cutter([trained.vocab.strings.add(text)], trained.vocab.strings.__getitem__).ids.tolist()
-        == kept
+        if shim.batcher.cutter([reader.vocab.strings.add(text)], reader.vocab.strings.__getitem__).ids.tolist() == kept
     )
     for words in (["Ada", "Lovelace", huge, "lives", "in", "London"], [huge, "Ada", "Lovelace"], ["London", huge]):
         beside_short = [short if word == huge else word for word in words]
-        np.testing.assert_array_equal(predict_scores(trained, words), predict_scores(trained, beside_short))
+        np.testing.assert_array_equal(predict_scores(reader, words), predict_scores(reader, beside_short))
 
 
-def test_many_huge_words_leave_every_other_word_scored(trained):
+def test_many_huge_words_leave_every_other_word_scored(reader):
     words = ["x" * 4000, "Ada", "Lovelace", "y" * 4000, "z" * 4000, "in", "London"] * 40
-    scores = predict_scores(trained, words)
+    scores = predict_scores(reader, words)
     assert scores.any(axis=1).all()
 
 
-def test_capacity_is_never_exceeded(trained, monkeypatch):
+def test_capacity_is_never_exceeded(reader, monkeypatch):
     """What reaches the encoder is at most what it can read, special pieces included."""
     longest = []
     make = TaggerShim._make_scorer
@@ -163,7 +175,7 @@ def test_capacity_is_never_exceeded(trained, monkeypatch):
         return watch
 
     monkeypatch.setattr(TaggerShim, "_make_scorer", watched)
-    trained.get_pipe("ner").shim.to_device("cpu", 0)  # forgets how it scored before
-    trained.get_pipe("ner").model.predict([Doc(trained.vocab, words=many_words(3000))])
+    reader.get_pipe("ner").shim.to_device("cpu", 0)  # forgets how it scored before
+    reader.get_pipe("ner").model.predict([Doc(reader.vocab, words=many_words(3000))])
     assert max(longest) <= 40
     assert max(longest) >= 38

@@ -12,7 +12,8 @@ from tokenizers import Tokenizer
 
 from .encoder import Reading
 from .pieces import PieceCutter, Pieces
-from .windows import Window, batches_by_pieces, places_in_rows, plan_windows
+from .sentence_ends import sentence_ends
+from .windows import Window, batches_by_pieces, places_in_rows, plan_sentences, plan_windows
 
 # A word may take up at most this share of a window, so that it always has neighbours in view.
 LONGEST_WORD = 4
@@ -52,6 +53,7 @@ class DocBatcher:
     overlap (int): How many pieces two windows of a long document share.
     batch_pieces (int): The most pieces of a batch, filling included.
     pieces_of_word (int): From how many pieces a word is read: 1 is its first, 2 its first and its last one.
+    by_sentence (bool): Whether each sentence is a window of its own, or a document as far as one reaches.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class DocBatcher:
         overlap: int,
         batch_pieces: int,
         pieces_of_word: int,
+        by_sentence: bool,
     ) -> None:
         self._reading = reading
         self.capacity = min(window, reading.capacity)
@@ -70,6 +73,7 @@ class DocBatcher:
         self.overlap = min(overlap, (self.capacity - 1) // 2)
         self._batch_pieces = batch_pieces
         self._pieces_of_word = pieces_of_word
+        self.by_sentence = by_sentence
         self.cutter = PieceCutter(tokenizer, reading.unknown, max(self.capacity // LONGEST_WORD, 1))
 
     def cut(self, docs: Sequence[Doc]) -> Pieces:
@@ -115,7 +119,7 @@ class DocBatcher:
         done = 0
         for number, words in zip(numbers, orths, strict=True):
             counts = pieces.counts[done : done + len(words)]
-            planned = plan_windows(counts, self.capacity, self.overlap, keep_start)
+            planned = self._plan(docs[number], counts, max(first - int(begins[number]), 0), keep_start)
             keep_start = 0
             if last < begins[number + 1]:
                 unfinished = planned.pop()
@@ -124,6 +128,13 @@ class DocBatcher:
             windows.extend(Window(*(done + word for word in window)) for window in planned)
             done += len(words)
         return pieces, windows, last, keep_start
+
+    def _plan(self, doc: Doc, counts: NDArray[np.int64], start: int, keep_start: int) -> list[Window]:
+        """The windows over a document's words from `start` on, counted from there."""
+        if self.by_sentence:
+            ends = sentence_ends(doc, start, start + len(counts))
+            return plan_sentences(counts, ends, self.capacity, self.overlap, keep_start)
+        return plan_windows(counts, self.capacity, self.overlap, keep_start)
 
     def _fill(
         self, pieces: Pieces, windows: list[Window], first: int, piece_rows: NDArray[np.int64] | None

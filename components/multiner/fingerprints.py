@@ -16,7 +16,7 @@ CODE = (
     *("augmentation", "batches", "calibration", "checkpoints", "crf", "decoding", "distributed", "divergence"),
     *("docbins", "embedding", "encoder", "frozen", "gradients", "layout", "linear", "loop", "matching", "model"),
     *("network", "onednn", "optimizer", "packed", "packed_encoder", "pieces", "pipe", "precision", "ranks"),
-    *("remembered", "self_training", "shared", "tags", "tokenizer", "training", "windows"),
+    *("remembered", "self_training", "sentence_ends", "shared", "tags", "tokenizer", "training", "windows"),
 )
 
 

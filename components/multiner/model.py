@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from multiprocessing.context import get_spawning_popen
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn, cast
@@ -110,6 +111,7 @@ def Classifier(
     word_pieces: WordPieces = "first",
     mixed_layers: int = 1,
     crf: bool = False,
+    by_sentence: bool | None = None,
 ) -> Model[list[Doc], list[Scores]]:
     """Build the model that owns its encoder: from documents to one row of tag scores for each word.
 
@@ -134,6 +136,8 @@ def Classifier(
         the highest layer.
     crf (bool): Whether a tag's score counts beside what tends to follow the tag before it, which is learnt: a
         conditional random field, see `multiner.crf`. Predicted scores are log probabilities then.
+    by_sentence (bool | None): Whether each sentence of a document is read by itself, see `multiner.sentence_ends`, or
+        all of it as far as a window reaches. None goes by what it learnt from, single sentences or not.
     RETURNS: A model without weights; `model.shims[0].start` gives it an encoder, loading gives it saved ones.
     """
     if not 0 <= 2 * overlap < window:
@@ -159,6 +163,7 @@ def Classifier(
         "word_pieces": word_pieces,
         "mixed_layers": mixed_layers,
         "crf": crf,
+        "by_sentence": by_sentence,
     }
     return Model("multiner_classifier", forward, shims=[TaggerShim(settings)])
 
@@ -230,8 +235,12 @@ class TaggerShim(Shim):
         """Where the network's weights are."""
         return self._head.head.weight.device
 
-    def start(self, encoder: Encoder, tags: int) -> None:
-        """Take an encoder and put a new head with that many tags on it."""
+    def start(self, encoder: Encoder, tags: int, *, by_sentence: bool) -> None:
+        """Take an encoder and put a new head with that many tags on it.
+
+        by_sentence (bool): Whether it is going to learn from single sentences.
+        """
+        encoder = replace(encoder, reading=replace(encoder.reading, by_sentence=by_sentence))
         settings = (self._pieces_of_word, self.cfg["mixed_layers"], self.cfg["crf"])
         network = self._prepared(WordTagger(encoder.module, encoder.width, tags, *settings), encoder.reading)
         self._read_with(encoder, encoder.describe(), layout_of(encoder.config))
@@ -261,6 +270,7 @@ class TaggerShim(Shim):
             overlap=int(self.cfg["overlap"]),
             batch_pieces=int(self.cfg["batch_pieces"]),
             pieces_of_word=self._pieces_of_word,
+            by_sentence=encoder.reading.by_sentence if self.cfg["by_sentence"] is None else self.cfg["by_sentence"],
         )
         self._optimizer = None
         self._scorer = None

@@ -41,6 +41,7 @@ from .manifest import (
     write_manifest,
 )
 from .model import EveryPiece, PieceScores, Scores, TaggerShim
+from .sentence_ends import several_sentences
 from .shared import SharedShim
 from .tags import IGNORED, LABEL_STRATEGIES, LabelStrategy, piece_labels
 from .tags import Span as WordSpan
@@ -58,6 +59,9 @@ gradient_checkpointing = false
 [scorer]
 @scorers = "multiner.ner_scorer.v1"
 """
+# Of so many training examples so large a share has to have several sentences for all to be read as they are.
+EXAMPLES_LOOKED_AT = 1000
+SEVERAL_SENTENCES = 0.2
 INSIDE, BEGIN = 1, 3  # of spaCy's ENT_IOB; a beginning without a label blocks the word from being in an entity
 
 Predictions = list[tuple[list[tuple[int, int, str]], NDArray[np.float32]]]
@@ -327,7 +331,10 @@ class Multiner(TrainablePipe):
             pretrained = load_encoder(encoder, revision=revision, layers=layers, fresh_layers=fresh_layers)
         except EncoderNotFound as error:
             raise EncoderNotFound(f"{error} Where the config has it:\n\n{self._encoder_lines}") from error
-        self.shim.start(pretrained, self._tag_count)
+        examples = islice(get_examples(), EXAMPLES_LOOKED_AT)
+        several = [several_sentences(example.reference) for example in examples]
+        by_sentence = sum(several) < SEVERAL_SENTENCES * len(several)
+        self.shim.start(pretrained, self._tag_count, by_sentence=by_sentence)
 
     @property
     def _encoder_lines(self) -> str:

@@ -1,10 +1,11 @@
 """Documents longer than the encoder can read, and batches that waste little.
 
-A document is read through windows of whole words that overlap. Each word takes its scores from the one window in
+What is too long is read through windows of whole words that overlap. Each word takes its scores from the one window in
 which it stands farther from the border: the overlap is split in the middle. So every word is scored exactly
 once, with context on both sides, and nothing is cut off.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -59,6 +60,30 @@ def plan_windows(counts: NDArray[np.int64], capacity: int, overlap: int, keep_st
         keep_end = min(max(int(np.searchsorted(centers, middle, side="left")), next_start, keep_start), end)
         windows.append(Window(start, end, keep_start, keep_end))
         start, keep_start = next_start, keep_end
+
+
+def plan_sentences(
+    counts: NDArray[np.int64], ends: NDArray[np.bool_], capacity: int, overlap: int, keep_start: int = 0
+) -> list[Window]:
+    """Have each sentence of a document be a window of its own; one of more than `capacity` pieces is covered with some.
+
+    It can be made in parts, as `plan_windows` can. What follows the last end is a sentence.
+
+    ends (array (words,)): Which words a sentence ends with. The others: see `plan_windows`.
+    RETURNS: Windows whose kept parts follow each other from `keep_start` to the last word. None for no words.
+    """
+    words = len(counts)
+    borders = np.flatnonzero(ends[:-1]) + 1
+    pieces = np.concatenate([[0], np.cumsum(counts)])
+    windows: list[Window] = []
+    for start, end in itertools.pairwise([0, *borders.tolist(), words] if words else []):
+        kept = min(max(start, keep_start), end)
+        if pieces[end] - pieces[start] <= capacity:
+            windows.append(Window(start, end, kept, end))
+        else:
+            parts = plan_windows(counts[start:end], capacity, overlap, kept - start)
+            windows.extend(Window(*(start + word for word in part)) for part in parts)
+    return windows
 
 
 def batches_by_pieces(lengths: Sequence[int], budget: int) -> list[list[int]]:
