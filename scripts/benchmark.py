@@ -16,6 +16,7 @@ from multiner.benchmark_tables import (
     annotation_tables,
     calibration_table,
     conversion_table,
+    documents_table,
     memory_table,
     spacing_table,
     speed_table,
@@ -34,6 +35,7 @@ from multiner.benchmark_texts import (
 from multiner.calibration_report import describe_calibration, draw_reliability
 from multiner.console import err, out, plain_errors, say_written, settings_among, watched
 from multiner.conversion_speed import measure_conversion
+from multiner.document_scores import measure_documents
 from multiner.figures import keep_figures
 from multiner.files import new_folder
 from multiner.memory_use import draw_memory, measure_memory
@@ -112,6 +114,32 @@ def calibration(
         draw_reliability(reports, picture)
     show([calibration_table(reports)], out)
     say_written(output, picture)
+
+
+@app.command()
+def documents(
+    model: Annotated[str, typer.Argument(help="A pipeline that has learnt from single sentences.")],
+    corpora: Annotated[list[Path], typer.Argument(help="Test corpora of single sentences, .spacy.")],
+    words: Annotated[
+        list[int] | None, typer.Option(help="Words of a document, as often as wanted: 1, 100, 10000.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Where the figures go as JSON.")] = Path("results/documents.json"),
+) -> None:
+    """Print what is found in documents of several sentences, read as a whole and sentence by sentence.
+
+    Example: benchmark.py documents training/sample/model-best corpus/sample.spacy/test.spacy
+    """
+    lengths = words or [1, 100, 10_000]
+    with plain_errors():
+        with progress_bar(model, 2 * len(lengths)) as advance:
+            rows = []
+            for row in measure_documents(model, corpora, lengths):
+                rows.append(row)
+                advance(len(rows))
+        report = {"model": model, "rows": rows}
+        keep_figures(report, output)
+    show([documents_table(report)], out)
+    say_written(output)
 
 
 @app.command()

@@ -41,6 +41,7 @@ BY_OTHER_TESTS = {
     "python scripts/compare.py": "test_comparison.test_the_command_compares_folders",
     "python scripts/relabel.py": "test_relabelling.test_the_command_says_what_came_back",
     "python scripts/transfer.py": "test_transfer_runs.test_the_command_plans_runs_and_writes",
+    "python scripts/benchmark.py documents": "test_sentence_ends.test_documents_are_scored_in_both_ways",
     "python scripts/benchmark.py train": "test_training_speed.test_the_command_trains_both_and_writes_the_figures",
     "python scripts/benchmark.py speed": "test_prediction_speed.test_all_ways_are_measured_on_the_same_texts",
     "python scripts/quantize.py": "test_quantising.test_the_command_writes_a_pipeline_in_int8_and_says_what_it_finds",

@@ -43,6 +43,7 @@ NOT_FOR_TRAINING = {
     "comparison",
     "console",
     "conversion_speed",
+    "document_scores",
     "demo",
     "devices",
     "engines",

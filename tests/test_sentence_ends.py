@@ -17,7 +17,7 @@ from multiner.manifest import ModelFilesError, write_manifest
 from multiner.sentence_ends import sentence_ends
 from multiner.windows import plan_sentences, plan_windows
 
-from .conftest import SENTENCES
+from .conftest import SENTENCES, run_script, write_corpus
 from .test_pipe import predict_scores
 
 ADA = SENTENCES[0][0]
@@ -135,3 +135,15 @@ def test_a_pipeline_that_was_saved_before_there_was_a_choice_reads_documents_as_
     write_manifest(tmp_path / "old" / "ner")
     with pytest.raises(ModelFilesError, match=r"reading\.json is damaged"):
         spacy.load(tmp_path / "old")
+
+
+def test_documents_are_scored_in_both_ways(saved, tmp_path):
+    corpus = write_corpus(tmp_path, SENTENCES)["paths.dev"]
+    arguments = ["--words", "1", "--words", "12", "--output", tmp_path / "out.json"]
+    ran = run_script("scripts/benchmark.py", "documents", saved, corpus, *arguments)
+    rows = json.loads((tmp_path / "out.json").read_text())["rows"]
+    ways = [(row["words_of_a_document"], row["by_sentence"]) for row in rows]
+    assert ways == [(1, False), (1, True), (12, False), (12, True)]
+    assert [row["mean_f1"] for row in rows[:2]] == [1.0, 1.0]
+    assert all(row["words_per_second"] > 0 for row in rows)
+    assert "by sentence" in ran.stdout

@@ -67,6 +67,26 @@ def calibration_table(reports: Sequence[Report]) -> Table:
     )
 
 
+def documents_table(report: Report) -> Table:
+    """What `document_scores.measure_documents` says of each length."""
+    corpora = [Path(name) for name in report["rows"][0]["f1"]]
+    return Table(
+        "Strict F1 in documents of several sentences",
+        "Sentences of corpora, joined to documents of at least so many words; 1 is each sentence alone.",
+        ("Words", "Read", *(f"{corpus.parent.stem}/{corpus.stem}" for corpus in corpora), "Mean", "Words/s"),
+        [
+            (
+                count(row["words_of_a_document"]),
+                "by sentence" if row["by_sentence"] else "as a whole",
+                *(percent(f1) for f1 in row["f1"].values()),
+                percent(row["mean_f1"]),
+                count(round(row["words_per_second"])),
+            )
+            for row in report["rows"]
+        ],
+    )
+
+
 def memory_table(report: Report) -> Table:
     """What `memory_use.describe_growth` says, and the seconds."""
     sizes = ("after_a_tenth_mb", "most_after_a_tenth_mb", "at_the_end_mb")

@@ -354,6 +354,10 @@ class TaggerShim(Shim):
         self.cfg["precision"], self.cfg["float_layers"] = precision, list(float_layers)
         self._scorer = None
 
+    def read_by_sentence(self, by_sentence: bool) -> None:
+        """Read each sentence by itself from now on, or not; see `Classifier`."""
+        self.cfg["by_sentence"] = self.batcher.by_sentence = by_sentence
+
     def _start_learning(self, network: WordTagger) -> None:
         """Be in training mode; what was prepared for prediction will not have the weights as they become."""
         network.train()
