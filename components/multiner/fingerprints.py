@@ -15,8 +15,8 @@ from typing import Any
 CODE = (
     *("augmentation", "batches", "calibration", "checkpoints", "crf", "decoding", "distributed", "divergence"),
     *("docbins", "embedding", "encoder", "frozen", "gradients", "layout", "linear", "loop", "matching", "model"),
-    *("network", "onednn", "optimizer", "packed", "packed_encoder", "pieces", "pipe", "precision", "ranks"),
-    *("remembered", "self_training", "sentence_ends", "shared", "tags", "tokenizer", "training", "windows"),
+    *("network", "objective", "onednn", "optimizer", "packed", "packed_encoder", "pieces", "pipe", "precision"),
+    *("ranks", "remembered", "self_training", "sentence_ends", "shared", "tags", "tokenizer", "training", "windows"),
 )
 
 

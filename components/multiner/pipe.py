@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import srsly
@@ -23,9 +23,7 @@ from thinc.api import Config, Model, Optimizer
 
 from . import distributed, ranks
 from .calibration import Outcomes, compare, fit_temperature
-from .crf import loss_of
-from .decoding import Floats, best_legal_tags, confidences, log_softmax, spans_of
-from .divergence import divergence, two_sided_divergence
+from .decoding import best_legal_tags, confidences, spans_of
 from .docbins import read_docs, visible_words, without_annotation
 from .encoder import EncoderNotFound, load_encoder
 from .errors import UserError
@@ -41,6 +39,7 @@ from .manifest import (
     write_manifest,
 )
 from .model import EveryPiece, PieceScores, Scores, TaggerShim
+from .objective import Loss, MeanLoss, Tagged, add_disagreement, divergence_of_tags, loss_of_sequences, loss_of_words
 from .sentence_ends import several_sentences
 from .shared import SharedShim
 from .tags import IGNORED, LABEL_STRATEGIES, LabelStrategy, piece_labels
@@ -69,43 +68,6 @@ Predictions = list[tuple[list[tuple[int, int, str]], NDArray[np.float32]]]
 
 class ComponentError(UserError, ValueError):
     """The component cannot do what it was asked to; the message says what to add or change."""
-
-
-class Loss(NamedTuple):
-    """What a batch costs.
-
-    mean: Over words (or pieces) with a gold tag, in nats.
-    gradients: Of the mean, for the scores of each document.
-    words: How many words (or pieces) it is the mean over.
-    of_transitions: Its gradient for the transitions; None without a CRF.
-    """
-
-    mean: float
-    gradients: list[Scores]
-    words: int
-    of_transitions: Floats | None = None
-
-
-class MeanLoss:
-    """The mean loss of several updates before one step, kept up to date in the dictionary that spaCy adds losses in.
-
-    losses: That dictionary.
-    name (str): The component's name in it.
-    """
-
-    def __init__(self, losses: dict[str, float], name: str) -> None:
-        self.losses, self.name = losses, name
-        self.before, self.mean, self.words = losses[name], 0.0, 0
-
-    def add(self, loss: float, words: int) -> None:
-        """Take in the mean loss of so many more words."""
-        self.words += words
-        self.set(loss if self.words == words else self.mean + (loss - self.mean) * words / self.words)
-
-    def set(self, mean: float) -> None:
-        """Have another mean."""
-        self.mean = mean
-        self.losses[self.name] = self.before + mean
 
 
 @Language.factory(
@@ -473,7 +435,8 @@ class Multiner(TrainablePipe):
             scores, backprop = self.model.begin_update(docs if first_only else EveryPiece(docs))
             loss, gradients, words, of_transitions = self._loss(examples, scores)
             if self.cfg["consistency"]:
-                loss += self._add_consistency(examples, scores, gradients)
+                gold = self._gold_rows(examples, scores)
+                loss += add_disagreement(gold, gradients, self.cfg["consistency"])
             if np.isnan(loss):
                 raise ComponentError(
                     Errors.E910.format(name=self.name) + " The weights have diverged, and training cannot go on from "
@@ -556,9 +519,10 @@ class Multiner(TrainablePipe):
         self.shim.network.set_dropout(0.0)
         earlier = self.shim.set_gradients_aside()
         scores, backprop = self.model.begin_update(docs)
-        loss, gradients = _rehearsal_loss(docs, scores, wanted)
+        rows = _visible_rows(docs)
+        loss, gradients = divergence_of_tags(rows, scores, wanted)
         backprop(gradients)
-        self.shim.join_gradients(earlier, max(sum(int(visible_words(doc).sum()) for doc in docs), 1))
+        self.shim.join_gradients(earlier, max(sum(map(len, rows)), 1))
         if sgd is not None:
             self.finish_update(sgd)
         losses[self.name] += loss
@@ -579,55 +543,21 @@ class Multiner(TrainablePipe):
         return loss.mean, loss.gradients
 
     def _loss(self, examples: Sequence[Example], scores: Sequence[Scores | PieceScores]) -> Loss:
-        gold = [self._gold_rows(example, scored) for example, scored in zip(examples, scores, strict=True)]
-        labelled = sum(int((tags != IGNORED).sum()) for tags, _ in gold)
+        gold = self._gold_rows(examples, scores)
         transitions = self.shim.transitions
-        if transitions is not None:
-            words = [np.flatnonzero(visible_words(example.predicted)) for example in examples]
-            return _loss_of_sequences(gold, words, transitions, labelled)
-        loss = 0.0
-        gradients = []
-        smoothing = self.cfg["label_smoothing"]
-        for tags, scored in gold:
-            gradient = np.zeros_like(scored)
-            rows = np.flatnonzero(tags != IGNORED)
-            if len(rows):
-                log_probabilities = log_softmax(scored[rows])
-                wanted = np.full_like(log_probabilities, smoothing / scored.shape[1])
-                wanted[np.arange(len(rows)), tags[rows]] += 1.0 - smoothing
-                loss -= float((wanted * log_probabilities).sum())
-                gradient[rows] = (np.exp(log_probabilities) - wanted) / labelled
-            gradients.append(gradient)
-        return Loss(loss / max(labelled, 1), gradients, labelled)
+        if transitions is None:
+            return loss_of_words(gold, self.cfg["label_smoothing"])
+        return loss_of_sequences(gold, _visible_rows(example.predicted for example in examples), transitions)
 
-    def _add_consistency(
-        self, examples: Sequence[Example], scores: Sequence[Scores | PieceScores], gradients: Sequence[Scores]
-    ) -> float:
-        """Add to gradients those of how far two readings of the same examples disagree.
-
-        examples, scores, gradients: Of the first reading, and behind these of the second. Words (or pieces) without a
-            gold tag count for nothing.
-        RETURNS: The mean of that over the words of both, as often as the setting says.
-        """
-        gold = [self._gold_rows(example, scored) for example, scored in zip(examples, scores, strict=True)]
-        once = len(examples) // 2
-        weight = self.cfg["consistency"] / max(sum(int((tags != IGNORED).sum()) for tags, _ in gold[:once]), 1)
-        total = 0.0
-        for reading in range(once):
-            rows = np.flatnonzero(gold[reading][0] != IGNORED)
-            first, second = (gold[place][1][rows] for place in (reading, once + reading))
-            disagreement, of_first, of_second = two_sided_divergence(first, second)
-            total += weight * disagreement
-            gradients[reading][rows] += weight * of_first
-            gradients[once + reading][rows] += weight * of_second
-        return total
-
-    def _gold_rows(self, example: Example, scored: Scores | PieceScores) -> tuple[NDArray[np.int64], Scores]:
+    def _gold_rows(self, examples: Sequence[Example], scores: Sequence[Scores | PieceScores]) -> list[Tagged]:
         """The tags to learn, and the scores in whose rows they are."""
+        return [self._tagged(example, scored) for example, scored in zip(examples, scores, strict=True)]
+
+    def _tagged(self, example: Example, scored: Scores | PieceScores) -> Tagged:
         tags = self._gold_tags(example)
         if isinstance(scored, PieceScores):
-            return piece_labels(tags, scored.word_ids, self.cfg["label_strategy"]), scored.scores
-        return tags, scored
+            return Tagged(piece_labels(tags, scored.word_ids, self.cfg["label_strategy"]), scored.scores)
+        return Tagged(tags, scored)
 
     def _gold_tags(self, example: Example) -> NDArray[np.int64]:
         numbers = {"O": 0}
@@ -721,6 +651,11 @@ def _read_cfg(content: bytes, where: str | Path) -> dict[str, Any]:
     return dict(cfg)
 
 
+def _visible_rows(docs: Iterable[Doc]) -> list[NDArray[np.int64]]:
+    """The words of each document that are no white space."""
+    return [np.flatnonzero(visible_words(doc)) for doc in docs]
+
+
 def _without_white_space(entity: Span, words: NDArray[np.int64]) -> WordSpan:
     """An entity by the numbers of its words, white space not counted."""
     start, end = np.searchsorted(words, [entity.start, entity.end]).tolist()
@@ -767,49 +702,6 @@ def _forget_entities(doc: Doc) -> None:
         for word in entity:
             word.ent_id = 0
     doc.set_ents([])
-
-
-def _loss_of_sequences(
-    gold: Sequence[tuple[NDArray[np.int64], Scores]],
-    words: Sequence[NDArray[np.int64]],
-    transitions: Scores,
-    labelled: int,
-) -> Loss:
-    """What documents cost whose tags are taken together, see `multiner.crf`.
-
-    gold (Sequence): For each document the tags, arrays (words,), and the scores.
-    words (Sequence): For each document the rows of words that are no white space.
-    labelled (int): How many words have a gold tag.
-    """
-    tags = [tagged[rows] for (tagged, _), rows in zip(gold, words, strict=True)]
-    scores = [scored[rows] for (_, scored), rows in zip(gold, words, strict=True)]
-    total, of_scores, of_transitions = loss_of(scores, tags, transitions)
-    count = max(labelled, 1)
-    gradients = [np.zeros_like(scored) for _, scored in gold]
-    for gradient, rows, found in zip(gradients, words, of_scores, strict=True):
-        gradient[rows] = found / count
-    return Loss(total / count, gradients, labelled, of_transitions / count)
-
-
-def _rehearsal_loss(
-    docs: Sequence[Doc], scores: Sequence[Scores], wanted: Sequence[Scores]
-) -> tuple[float, list[Scores]]:
-    """Mean divergence of predicted tags from wanted ones over all words but white space, and its gradient.
-
-    Tags that are not among the wanted ones are left out.
-    """
-    words = [np.flatnonzero(visible_words(doc)) for doc in docs]
-    count = max(sum(map(len, words)), 1)
-    loss = 0.0
-    gradients = []
-    for rows, scored, target in zip(words, scores, wanted, strict=True):
-        tags = target.shape[1]
-        total, of_rows = divergence(target[rows], scored[rows, :tags])
-        loss += total
-        gradient = np.zeros_like(scored)
-        gradient[rows, :tags] = of_rows / count
-        gradients.append(gradient)
-    return loss / count, gradients
 
 
 def _entity_types(examples: Iterable[Example]) -> list[str]:
