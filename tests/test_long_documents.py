@@ -47,7 +47,7 @@ def windows_of(nlp: Language, doc: Doc) -> list[Window]:
     """The windows of a document, planned in one go."""
     batcher = nlp.get_pipe("ner").shim.batcher
     counts = batcher.cutter([word.orth for word in doc], nlp.vocab.strings.__getitem__).counts
-    if batcher.by_sentence:
+    if batcher.whole_words == 0:
         return plan_sentences(counts, sentence_ends(doc), batcher.capacity, batcher.overlap)
     return plan_windows(counts, batcher.capacity, batcher.overlap)
 

@@ -97,7 +97,7 @@ def reads_by_sentence(nlp: Language) -> bool:
 
 
 def test_who_has_learnt_from_single_sentences_reads_each_by_itself(tiny_encoder, tmp_path):
-    single, several = [*ADA, "."], [*ADA, ".", *ADA, "."]
+    single, several = [*ADA, "."], [*ADA, ".", *ADA]
     for documents, expected in (
         ([single] * 9 + [several], True),
         ([single] * 7 + [several] * 3, False),
@@ -110,6 +110,15 @@ def test_who_has_learnt_from_single_sentences_reads_each_by_itself(tiny_encoder,
         other = spacy.load(tmp_path, config={"components.ner.model.by_sentence": not expected})
         assert reads_by_sentence(other) != expected
         assert reads_by_sentence(learnt_from(tiny_encoder, documents, not expected)) != expected
+
+
+def test_who_has_learnt_from_short_documents_reads_longer_ones_by_sentence(tiny_encoder):
+    # One that is far longer than the others is none to go by.
+    documents = [[*ADA, ".", *ADA]] * 200 + [[*ADA, "."] * 50]
+    nlp = learnt_from(tiny_encoder, documents)
+    assert not reads_by_sentence(nlp)
+    longer = predict_scores(nlp, [*ADA, ".", *ADA, ".", *ADA])
+    np.testing.assert_allclose(longer[-len(ADA) :], predict_scores(nlp, ADA), atol=1e-4)
 
 
 def test_entities_of_several_sentences_are_those_of_each(trained):
@@ -126,12 +135,12 @@ def test_a_pipeline_that_was_saved_before_there_was_a_choice_reads_documents_as_
     shutil.copytree(saved, tmp_path / "old")
     path = tmp_path / "old" / "ner" / "model" / "reading.json"
     reading = json.loads(path.read_text())
-    assert reading.pop("by_sentence") is True
+    assert reading.pop("whole_words") == 0
     path.write_text(json.dumps(reading))
     write_manifest(tmp_path / "old" / "ner")
     assert reads_by_sentence(spacy.load(saved))
     assert not reads_by_sentence(spacy.load(tmp_path / "old"))
-    path.write_text(json.dumps({**reading, "by_sentence": "yes"}))
+    path.write_text(json.dumps({**reading, "whole_words": "none"}))
     write_manifest(tmp_path / "old" / "ner")
     with pytest.raises(ModelFilesError, match=r"reading\.json is damaged"):
         spacy.load(tmp_path / "old")

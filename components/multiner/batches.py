@@ -53,7 +53,7 @@ class DocBatcher:
     overlap (int): How many pieces two windows of a long document share.
     batch_pieces (int): The most pieces of a batch, filling included.
     pieces_of_word (int): From how many pieces a word is read: 1 is its first, 2 its first and its last one.
-    by_sentence (bool): Whether each sentence is a window of its own, or a document as far as one reaches.
+    whole_words (int | None): In documents of more words each sentence is a window of its own; None is no such limit.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class DocBatcher:
         overlap: int,
         batch_pieces: int,
         pieces_of_word: int,
-        by_sentence: bool,
+        whole_words: int | None,
     ) -> None:
         self._reading = reading
         self.capacity = min(window, reading.capacity)
@@ -73,7 +73,7 @@ class DocBatcher:
         self.overlap = min(overlap, (self.capacity - 1) // 2)
         self._batch_pieces = batch_pieces
         self._pieces_of_word = pieces_of_word
-        self.by_sentence = by_sentence
+        self.whole_words = whole_words
         self.cutter = PieceCutter(tokenizer, reading.unknown, max(self.capacity // LONGEST_WORD, 1))
 
     def cut(self, docs: Sequence[Doc]) -> Pieces:
@@ -131,7 +131,7 @@ class DocBatcher:
 
     def _plan(self, doc: Doc, counts: NDArray[np.int64], start: int, keep_start: int) -> list[Window]:
         """The windows over a document's words from `start` on, counted from there."""
-        if self.by_sentence:
+        if self.whole_words is not None and len(doc) > self.whole_words:
             ends = sentence_ends(doc, start, start + len(counts))
             return plan_sentences(counts, ends, self.capacity, self.overlap, keep_start)
         return plan_windows(counts, self.capacity, self.overlap, keep_start)

@@ -43,7 +43,8 @@ class Reading:
     prefix, suffix: Ids of the special pieces before and after the words (`<s>` and `</s>`).
     pad, unknown: Ids of the filling and of the unknown piece.
     capacity (int): The most pieces that it reads at once, special ones not counted.
-    by_sentence (bool): Whether it has learnt from single sentences, and is to read each by itself.
+    whole_words (int | None): Documents of at most so many words are read as a whole, longer ones sentence by sentence,
+        as it has learnt from none like them; None reads all as a whole.
     """
 
     prefix: tuple[int, ...]
@@ -51,7 +52,7 @@ class Reading:
     pad: int
     unknown: int
     capacity: int
-    by_sentence: bool = False
+    whole_words: int | None = None
 
 
 @dataclass
@@ -285,7 +286,7 @@ def _read_reading(text: str, rows: int) -> Reading:
         pieces = [*reading.prefix, *reading.suffix, reading.pad, reading.unknown]
         sound = all(isinstance(piece, int) and 0 <= piece < rows for piece in pieces)
         sound = sound and isinstance(reading.capacity, int) and 0 < reading.capacity <= GREATEST_NUMBER
-        sound = sound and isinstance(reading.by_sentence, bool)
+        sound = sound and (reading.whole_words is None or isinstance(reading.whole_words, int))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise EncoderNotUsable(f"reading.json is damaged: {error}") from error
     if not sound:

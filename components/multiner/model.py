@@ -137,7 +137,7 @@ def Classifier(
     crf (bool): Whether a tag's score counts beside what tends to follow the tag before it, which is learnt: a
         conditional random field, see `multiner.crf`. Predicted scores are log probabilities then.
     by_sentence (bool | None): Whether each sentence of a document is read by itself, see `multiner.sentence_ends`, or
-        all of it as far as a window reaches. None goes by what it learnt from, single sentences or not.
+        all of it as far as a window reaches. None goes by what it learnt from.
     RETURNS: A model without weights; `model.shims[0].start` gives it an encoder, loading gives it saved ones.
     """
     if not 0 <= 2 * overlap < window:
@@ -235,12 +235,12 @@ class TaggerShim(Shim):
         """Where the network's weights are."""
         return self._head.head.weight.device
 
-    def start(self, encoder: Encoder, tags: int, *, by_sentence: bool) -> None:
+    def start(self, encoder: Encoder, tags: int, *, whole_words: int) -> None:
         """Take an encoder and put a new head with that many tags on it.
 
-        by_sentence (bool): Whether it is going to learn from single sentences.
+        whole_words (int): Up to how many words documents are read as a whole, see `Reading`.
         """
-        encoder = replace(encoder, reading=replace(encoder.reading, by_sentence=by_sentence))
+        encoder = replace(encoder, reading=replace(encoder.reading, whole_words=whole_words))
         settings = (self._pieces_of_word, self.cfg["mixed_layers"], self.cfg["crf"])
         network = self._prepared(WordTagger(encoder.module, encoder.width, tags, *settings), encoder.reading)
         self._read_with(encoder, encoder.describe(), layout_of(encoder.config))
@@ -270,7 +270,7 @@ class TaggerShim(Shim):
             overlap=int(self.cfg["overlap"]),
             batch_pieces=int(self.cfg["batch_pieces"]),
             pieces_of_word=self._pieces_of_word,
-            by_sentence=encoder.reading.by_sentence if self.cfg["by_sentence"] is None else self.cfg["by_sentence"],
+            whole_words=self._whole_words(encoder.reading),
         )
         self._optimizer = None
         self._scorer = None
@@ -354,9 +354,14 @@ class TaggerShim(Shim):
         self.cfg["precision"], self.cfg["float_layers"] = precision, list(float_layers)
         self._scorer = None
 
-    def read_by_sentence(self, by_sentence: bool) -> None:
+    def read_by_sentence(self, by_sentence: bool | None) -> None:
         """Read each sentence by itself from now on, or not; see `Classifier`."""
-        self.cfg["by_sentence"] = self.batcher.by_sentence = by_sentence
+        self.cfg["by_sentence"] = by_sentence
+        self.batcher.whole_words = self._whole_words(self.reading)
+
+    def _whole_words(self, reading: Reading) -> int | None:
+        by_sentence = self.cfg["by_sentence"]
+        return reading.whole_words if by_sentence is None else 0 if by_sentence else None
 
     def _start_learning(self, network: WordTagger) -> None:
         """Be in training mode; what was prepared for prediction will not have the weights as they become."""

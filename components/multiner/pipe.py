@@ -40,7 +40,7 @@ from .manifest import (
 )
 from .model import EveryPiece, PieceScores, Scores, TaggerShim
 from .objective import Loss, MeanLoss, Tagged, add_disagreement, divergence_of_tags, loss_of_sequences, loss_of_words
-from .sentence_ends import several_sentences
+from .sentence_ends import words_read_as_a_whole
 from .shared import SharedShim
 from .tags import IGNORED, LABEL_STRATEGIES, LabelStrategy, piece_labels
 from .tags import Span as WordSpan
@@ -58,9 +58,6 @@ gradient_checkpointing = false
 [scorer]
 @scorers = "multiner.ner_scorer.v1"
 """
-# Of so many training examples so large a share has to have several sentences for all to be read as they are.
-EXAMPLES_LOOKED_AT = 1000
-SEVERAL_SENTENCES = 0.2
 INSIDE, BEGIN = 1, 3  # of spaCy's ENT_IOB; a beginning without a label blocks the word from being in an entity
 
 Predictions = list[tuple[list[tuple[int, int, str]], NDArray[np.float32]]]
@@ -293,10 +290,8 @@ class Multiner(TrainablePipe):
             pretrained = load_encoder(encoder, revision=revision, layers=layers, fresh_layers=fresh_layers)
         except EncoderNotFound as error:
             raise EncoderNotFound(f"{error} Where the config has it:\n\n{self._encoder_lines}") from error
-        examples = islice(get_examples(), EXAMPLES_LOOKED_AT)
-        several = [several_sentences(example.reference) for example in examples]
-        by_sentence = sum(several) < SEVERAL_SENTENCES * len(several)
-        self.shim.start(pretrained, self._tag_count, by_sentence=by_sentence)
+        whole_words = words_read_as_a_whole(example.reference for example in get_examples())
+        self.shim.start(pretrained, self._tag_count, whole_words=whole_words)
 
     @property
     def _encoder_lines(self) -> str:

@@ -1,6 +1,7 @@
 """Where sentences end, so that each can be read by itself.
 
-An encoder that has learnt from single sentences finds more names in a sentence by itself than in one among others. A
+An encoder that has learnt from single sentences finds more names in a sentence by itself than in one among others, and
+one that has learnt from short documents finds more in the sentences of a long one than in all of it at once. A
 pipeline that knows the sentences, by a parser or a `senter` before this component, is believed. Where nothing says
 them, marks do: those that spaCy's `sentencizer` goes by, in many scripts, and empty lines. A full stop counts only if
 the word before it looks like no abbreviation and no ordinal, and the one behind it like a first one: a name that is
@@ -8,6 +9,7 @@ cut in two is worse than two sentences in one.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -48,6 +50,10 @@ BORDERS = frozenset(np.concatenate([MARKS, EMPTY_LINES]).tolist())
 # Numbers and names so short before a full stop are taken for ordinals and abbreviations: `3. Oktober`, `St. Gallen`.
 LONGEST_ORDINAL = 2
 LONGEST_ABBREVIATION = 3
+# Of so many documents so large a share has to have several sentences for any to be read as a whole.
+DOCUMENTS_LOOKED_AT = 1000
+SEVERAL_SENTENCES = 0.2
+ALL_BUT_THE_LONGEST = 0.99
 # How many words before the first one are looked at: those that a full stop is judged by.
 BEFORE = 20
 KINDS = (IS_PUNCT, IS_QUOTE, IS_LEFT_PUNCT, IS_RIGHT_PUNCT, IS_LOWER, IS_TITLE, IS_ALPHA, IS_DIGIT)
@@ -74,9 +80,18 @@ def sentence_ends(doc: Doc, start: int = 0, end: int | None = None) -> Mask:
     return ends
 
 
-def several_sentences(doc: Doc) -> bool:
-    """Whether a document has more than one sentence."""
-    return int(sentence_ends(doc).sum()) > 1
+def words_read_as_a_whole(docs: Iterable[Doc]) -> int:
+    """Up to how many words a document is best read as a whole by who has learnt from such ones.
+
+    docs (Iterable): Some of these are looked at.
+    RETURNS: 0 if nearly all are single sentences, so that several beside each other have not been learnt; else how
+        long all but the longest are.
+    """
+    looked_at = list(islice(docs, DOCUMENTS_LOOKED_AT))
+    several = sum(int(sentence_ends(doc).sum()) > 1 for doc in looked_at)
+    if several < SEVERAL_SENTENCES * max(len(looked_at), 1):
+        return 0
+    return int(np.quantile([len(doc) for doc in looked_at], ALL_BUT_THE_LONGEST))
 
 
 def _by_marks(doc: Doc, start: int, end: int) -> Mask:
