@@ -78,6 +78,17 @@ def test_the_plan_has_each_alone_all_together_few_labels_and_variants(plan):
     assert len(set(keys(plan).values())) == len(plan)
 
 
+def test_a_variant_on_each_is_trained_on_each_language_alone(corpora, tiny_encoder, tmp_path):
+    overrides = "{ 'components.ner.model.frozen_layers' = 0 }"
+    recipe = RECIPE + f'\n[variants.learns]\non = "each"\noverrides = {overrides}\n'
+    plan = planned(tmp_path, corpora, tiny_encoder, recipe)
+    for language in ("de", "fr"):
+        usual, variant = plan[f"{language}, seed 1"], plan[f"{language}, learns, seed 1"]
+        assert usual.sentences == variant.sentences and usual.made_of["dev"] == variant.made_of["dev"]
+        assert variant.made_of["config"]["components.ner.model.frozen_layers"] == 0
+        assert usual.made_of["config"]["components.ner.model.frozen_layers"] == 1
+
+
 def test_cells_come_after_those_whose_models_they_need(plan):
     order = [each.key for each in plan.values()]
     for each in plan.values():
@@ -229,7 +240,8 @@ def test_every_experiment_can_be_read(path):
         ("[shares]", '[parts]\ntrain = "val"\n\n[shares]', "'val' is no part of a corpus"),
         ("[shares]", '[parts]\ntrain = "dev"\n\n[shares]', "nothing says by which sentences the epoch is chosen"),
         ("sentences = 10, ", "", "there is no 'sentences'"),
-        ("self_training = {", 'on = "both"\nself_training = {', "is neither"),
+        ("self_training = {", 'on = "both"\nself_training = {', 'on = "both" is none of'),
+        ("self_training = {", 'on = "each"\nself_training = {', "self_training is for the source language"),
         (
             "starts_from_source = true",
             "starts_from_source = true\noverrides = { components.ner.model.window = 64 }",

@@ -12,9 +12,9 @@ from multiner.evaluation import evaluate
 from multiner.matching import precision_recall_f1
 from multiner.transfer.explained import main_script, rank_correlation, worst_mistake
 from multiner.transfer.plots import draw_outcome
-from multiner.transfer.recipe import Experiment, FewLabels
+from multiner.transfer.recipe import Experiment, FewLabels, Variant
 from multiner.transfer.runs import count_found
-from multiner.transfer.scores import MEAN, TARGETS, crossing, describe, score_groups
+from multiner.transfer.scores import MEAN, TARGETS, UNSEEN, crossing, describe, score_groups
 from multiner.transfer.tables import crossing_in_words, outcome_tables
 
 from .conftest import SENTENCES, make_doc
@@ -107,6 +107,24 @@ def test_differences_beyond_noise_are_told_from_others():
     assert ordered[0]["adjusted"] == pytest.approx(min(1, ordered[0]["p_value"] * len(rows)))
     adjusted = [row["adjusted"] for row in ordered]
     assert adjusted == sorted(adjusted) and all(row["adjusted"] >= row["p_value"] for row in ordered)
+
+
+def test_a_variant_of_each_language_is_judged_by_zero_shot_between_all_pairs():
+    experiment = Experiment("made", ("de", "fr"), "de", {}, seeds=(0, 1), variants=(Variant("kept", on="each"),))
+    # What it is worth on the language that was trained on is another matter.
+    kept = {"de, kept": [{"de": 10, "fr": 74}, {"de": 10, "fr": 76}], "fr, kept": [{"de": 66, "fr": 10}] * 2}
+    rows = {row["group"]: row for row in describe(experiment, results({**CELLS, **kept}), resamples=200)["variants"]}
+    assert {row["test"] for row in rows.values()} == {UNSEEN}
+    assert {group: row["less"] for group, row in rows.items()} == {
+        "de, kept": "de",
+        "fr, kept": "fr",
+        "each, kept": "each",
+    }
+    assert rows["de, kept"]["by_seed"] == pytest.approx([0.04, 0.02])
+    assert rows["fr, kept"]["by_seed"] == pytest.approx([0.06, 0.02])
+    assert rows["each, kept"]["by_seed"] == pytest.approx([0.05, 0.02])
+    assert rows["each, kept"]["difference"] == pytest.approx(0.035)
+    assert rows["each, kept"]["spread"] == pytest.approx(np.std([0.05, 0.02], ddof=1))
 
 
 def test_a_curve_crosses_a_line_between_two_sizes():

@@ -117,14 +117,15 @@ def few_from_source(experiment: Experiment, sentences: int) -> str:
     return f"{experiment.source}, then {few(experiment.few_labels.target, sentences)}"
 
 
-def of_variant(experiment: Experiment, variant: Variant) -> str:
-    """What the group of a variant is called."""
-    return f"{usual_group(experiment, variant)}, {variant.name}"
+def of_variant(usual: str, variant: Variant) -> str:
+    """What the group is called that is trained as a variant has it, and otherwise as the usual group is."""
+    return f"{usual}, {variant.name}"
 
 
-def usual_group(experiment: Experiment, variant: Variant) -> str:
-    """The group that a variant is compared with."""
-    return alone(experiment.source) if variant.on == SOURCE else ALL
+def usual_groups(experiment: Experiment, variant: Variant) -> list[str]:
+    """The groups that a variant trains otherwise, and is compared with."""
+    languages = {SOURCE: [experiment.source], EACH: experiment.languages}
+    return [ALL] if variant.on == ALL else [alone(language) for language in languages[variant.on]]
 
 
 def list_cells(experiment: Experiment) -> list[Cell]:
@@ -140,25 +141,25 @@ def _of_seed(experiment: Experiment, seed: int) -> Iterator[Cell]:
         return Cell(group, seed, dict.fromkeys(trained_on), FIXED_SEED, tuple(trained_on), languages, training)
 
     from_source = usual(alone(source), [source])
-    everything = usual(ALL, languages)
     yield from_source
     for language in experiment.targets if EACH in experiment.trainings else ():
         yield usual(alone(language), [language])
     for pair in experiment.pairs:
         yield usual(together(pair), pair)
     if ALL in experiment.trainings:
-        yield everything
+        yield usual(ALL, languages)
     for variant in experiment.variants:
-        base = from_source if variant.on == SOURCE else everything
-        yield replace(
-            base,
-            group=of_variant(experiment, variant),
-            settings={**base.settings, **variant.overrides},
-            choose_on=variant.choose_on or base.choose_on,
-            starts_from=from_source if variant.starts_from_source else None,
-            teacher=from_source if variant.self_training else None,
-            self_training=variant.self_training,
-        )
+        for group in usual_groups(experiment, variant):
+            base = usual(group, languages if group == ALL else [group])
+            yield replace(
+                base,
+                group=of_variant(group, variant),
+                settings={**base.settings, **variant.overrides},
+                choose_on=variant.choose_on or base.choose_on,
+                starts_from=from_source if variant.starts_from_source else None,
+                teacher=from_source if variant.self_training else None,
+                self_training=variant.self_training,
+            )
     labels = experiment.few_labels
     if labels and seed in labels.seeds:
         target, continued = labels.target, {**training, **labels.continued}

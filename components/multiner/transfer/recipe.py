@@ -68,7 +68,8 @@ class SelfTraining:
 class Variant:
     """A way to train that is compared with the usual one.
 
-    on (str): What is trained otherwise: "source", the model of the source language, or "all".
+    on (str): What is trained otherwise: "source", the model of the source language; "each", that of each language
+        alone, so that the variant is judged by zero-shot between all pairs; or "all".
     overrides (Mapping): Settings of the config, by their place: `components.ner.model.frozen_layers`.
     starts_from_source (bool): Whether it starts from the model of the source language, and not from the encoder.
     choose_on (tuple[str, ...]): The languages on whose dev part the epoch is chosen; those trained on if empty.
@@ -243,8 +244,14 @@ def _variant(where: str, name: str, table: Any, content: Table) -> Variant:
         raise RecipeError(f"{where}: {table!r} is no {KINDS[dict]}.")
     check_settings(where, table, VARIANT)
     settings = {**table, "overrides": dict_to_dot(table.get("overrides", {}))}
-    if settings.get("on", SOURCE) not in {SOURCE, ALL}:
-        raise RecipeError(f'{where}: on = "{settings["on"]}" is neither "{SOURCE}" nor "{ALL}".')
+    if settings.get("on", SOURCE) not in {SOURCE, EACH, ALL}:
+        raise RecipeError(f'{where}: on = "{settings["on"]}" is none of "{SOURCE}", "{EACH}" and "{ALL}".')
+    of_source = {"starts_from_source", "self_training", "choose_on"} & set(table)
+    if settings.get("on") == EACH and of_source:
+        raise RecipeError(
+            f'{where}: {", ".join(sorted(of_source))} is for the source language, and not for on = "{EACH}". Take it '
+            f'out, or write on = "{SOURCE}".'
+        )
     if settings.get("starts_from_source"):
         _check_continued(where, settings["overrides"])
     if "self_training" in table:
@@ -285,9 +292,11 @@ def _check(path: Path, experiment: Experiment) -> None:
                 )
     if set(experiment.trainings) - {EACH, ALL}:
         raise RecipeError(f'{path}: trainings = {list(experiment.trainings)} may have "{EACH}" and "{ALL}".')
-    missing = [variant.name for variant in experiment.variants if variant.on == ALL and ALL not in experiment.trainings]
+    missing = [variant for variant in experiment.variants if variant.on not in {SOURCE, *experiment.trainings}]
     if missing:
-        raise RecipeError(f'{path}: variants.{missing[0]} is on "{ALL}", which is none of the trainings. Add it.')
+        raise RecipeError(
+            f'{path}: variants.{missing[0].name} is on "{missing[0].on}", which is none of the trainings. Add it.'
+        )
     if len(experiment.targets) < 1 or len(set(experiment.languages)) < len(experiment.languages):
         raise RecipeError(f"{path}: transfer is between two languages or more, each named once.")
     if experiment.few_labels and experiment.few_labels.target == experiment.source:

@@ -6,7 +6,7 @@ is.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from ..intervals import compare_paired, interval, resampled_sums
 from ..matching import Integers, precision_recall_f1
-from .plan import alone, few, few_from_source, of_variant, together, usual_group
-from .recipe import ALL, EACH, SOURCE, Experiment
+from .plan import alone, few, few_from_source, of_variant, together, usual_groups
+from .recipe import ALL, EACH, SOURCE, Experiment, Variant
 
 Report = dict[str, Any]
 Floats = NDArray[np.float64]
-MEAN, TARGETS = "mean", "mean of targets"
+MEAN, TARGETS, UNSEEN = "mean", "mean of targets", "mean of unseen"
 RESAMPLES = 1000
 BEYOND_NOISE = 0.05
 
@@ -47,6 +47,8 @@ class Group(NamedTuple):
 
 
 Groups = dict[str, dict[str, Group]]
+# A group and the one that it is compared with: their names, both by the test set, and the test set.
+Compared = tuple[str, str, Mapping[str, Group], Mapping[str, Group], str]
 
 
 def score_groups(
@@ -144,25 +146,45 @@ def _together(experiment: Experiment, groups: Groups) -> list[Report]:
 
 def _variants(experiment: Experiment, groups: Groups) -> list[Report]:
     """What the variants change; the mean is over what they are for: all languages, or those never trained on."""
-    compared = []
+    compared: list[Compared] = []
     for variant in experiment.variants:
-        group, usual = of_variant(experiment, variant), usual_group(experiment, variant)
+        if variant.on == EACH:
+            compared += _on_each(experiment, groups, variant)
+            continue
+        [usual] = usual_groups(experiment, variant)
+        group = of_variant(usual, variant)
         for place in (*experiment.languages, TARGETS if variant.on == SOURCE else MEAN):
             compared.append((group, usual, groups[group], groups[usual], place))
     return _differences(compared)
 
 
-def _differences(compared: Sequence[tuple[str, str, Mapping[str, Group], Mapping[str, Group], str]]) -> list[Report]:
+def _on_each(experiment: Experiment, groups: Groups, variant: Variant) -> Iterator[Compared]:
+    """Zero-shot from each language to all others, and the mean of that."""
+    changed, unchanged = [], []
+    for language, usual in zip(experiment.languages, usual_groups(experiment, variant), strict=True):
+        others = [other for other in experiment.languages if other != language]
+        group = of_variant(usual, variant)
+        changed.append(_mean([groups[group][other] for other in others]))
+        unchanged.append(_mean([groups[usual][other] for other in others]))
+        yield group, usual, {UNSEEN: changed[-1]}, {UNSEEN: unchanged[-1]}, UNSEEN
+    yield of_variant(EACH, variant), EACH, {UNSEEN: _mean(changed)}, {UNSEEN: _mean(unchanged)}, UNSEEN
+
+
+def _differences(compared: Sequence[Compared]) -> list[Report]:
     """Paired differences of groups.
 
     RETURNS: For each one "group", "less" (the one that it is compared with), "test", "difference", its interval "low"
-        and "high", "p_value", the same "adjusted" for how many there are (Holm 1979), and whether it is "beyond_noise".
+        and "high", "p_value", the same "adjusted" for how many there are (Holm 1979), whether it is "beyond_noise",
+        the difference "by_seed", and their standard deviation "spread" (None of one seed).
     """
     rows: list[Report] = []
     for group, usual, scored, usually, place in compared:
         first, second = usually[place], scored[place]
         found = compare_paired(first.mean, second.mean, np.stack([first.resampled, second.resampled], axis=1))
-        rows.append({"group": group, "less": usual, "test": place, **found._asdict()})
+        by_seed = second.by_seed - first.by_seed
+        spread = float(by_seed.std(ddof=1)) if len(by_seed) > 1 else None
+        row = {"group": group, "less": usual, "test": place, **found._asdict()}
+        rows.append({**row, "by_seed": by_seed.tolist(), "spread": spread})
     least = 0.0
     for number, row in enumerate(sorted(rows, key=lambda row: float(row["p_value"]))):
         least = max(least, min(1.0, row["p_value"] * (len(rows) - number)))

@@ -79,8 +79,11 @@ def outcome_tables(experiment: Experiment, report: Report) -> list[Table]:
 
 
 def _score(scored: Report) -> str:
-    spread = "" if scored["spread"] is None else f" ± {100 * scored['spread']:.1f}"
-    return f"{percent(scored['f1'])}{spread} ({percent(scored['low'])} to {percent(scored['high'])})"
+    return f"{percent(scored['f1'])}{_spread(scored)} ({percent(scored['low'])} to {percent(scored['high'])})"
+
+
+def _spread(scored: Report) -> str:
+    return "" if scored["spread"] is None else f" ± {100 * scored['spread']:.1f}"
 
 
 def _seeds(scores: Report) -> str:
@@ -108,16 +111,17 @@ def _by_language(experiment: Experiment, scores: Report) -> Table:
 def _differences(title: str, what: str, rows: Sequence[Report], scores: Report) -> Table:
     return Table(
         title,
-        f"{what}: F1 of the first less F1 of the second, in points, with the 95 % interval and two-sided p-value of a "
-        f"bootstrap paired in test sentences and seeds ({_seeds(scores)}). Adjusted: for the number of rows, by "
-        f"Holm's method; beyond noise is what is below {BEYOND_NOISE} then.",
+        f"{what}: F1 of the first less F1 of the second, in points: mean over seeds ({_seeds(scores)}) ± standard "
+        "deviation of the differences, with the 95 % interval and two-sided p-value of a bootstrap paired in test "
+        "sentences and seeds. Unseen: all languages but the one that was trained on. Adjusted: for the number of "
+        f"rows, by Holm's method; beyond noise is what is below {BEYOND_NOISE} then.",
         ("First", "second", "tested on", "difference", "95 %", "p", "adjusted", "beyond noise"),
         [
             (
                 row["group"],
                 EACH_ALONE if row["less"] == EACH else row["less"],
                 row["test"],
-                f"{100 * row['difference']:+.1f}",
+                f"{100 * row['difference']:+.1f}{_spread(row)}",
                 f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}",
                 f"{row['p_value']:.3f}",
                 f"{row['adjusted']:.3f}",
