@@ -146,6 +146,14 @@ def test_every_config_builds_a_pipeline_as_it_stands(config):
     assert nlp.pipe_names == (["transformer", "ner", "tagger"] if config.stem == "shared" else ["ner"])
 
 
+@pytest.mark.parametrize("config", sorted((PROJECT / "configs").glob("*.cfg")), ids=lambda path: path.stem)
+def test_every_config_trains_as_it_stands_on_what_the_project_converts_by_default(config):
+    corpus = PROJECT_FILE["vars"]["corpus"]
+    converted = {output.replace("${vars.corpus}", corpus) for output in command("convert")["outputs_no_cache"]}
+    paths = load_config(config)["paths"]
+    assert {paths["train"], paths["dev"]} <= converted
+
+
 def test_the_config_of_a_shared_encoder_trains_as_the_others_do():
     ours, theirs = (
         dict_to_dot(load_config(PROJECT / f"configs/{name}.cfg")) for name in ("shared", "xlm-roberta-base")
