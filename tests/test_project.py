@@ -122,6 +122,7 @@ def command(name: str) -> dict:
             "xlm-roberta-base",
             {
                 "initialize.components.ner.layers",
+                "training.dropout",
                 *(
                     f"components.ner.model.{name}"
                     for name in ("batch_pieces", "frozen_layers", "word_pieces", "mixed_layers", "crf")
