@@ -22,6 +22,7 @@ from multiner.network import WordTagger
 from multiner.packed_encoder import PackedEncoder
 from multiner.precision import greatest_int8_weight, has_fast_bfloat16, has_fast_int8, number_format
 from multiner.windows import places_in_rows
+from multiner.word_pieces import ends_named
 
 from .conftest import SENTENCES, learn_by_heart, make_examples
 from .families import FAMILIES, POSITIONS, save_encoder
@@ -145,28 +146,31 @@ def test_each_of_the_highest_layers_gives_what_it_gives_in_the_encoder(module):
                 np.testing.assert_allclose(each, other, atol=2e-5)
 
 
-@pytest.mark.parametrize(("frozen", "pieces", "mixed"), [(0, 1, 1), (1, 1, 1), (0, 2, 3), (1, 2, 2)])
+@pytest.mark.parametrize(
+    ("frozen", "word_pieces", "mixed"),
+    [(0, "first", 1), (1, "first", 1), (0, "first_last", 3), (1, "first_last", 2), (0, "mean", 3), (1, "mean", 1)],
+)
 @pytest.mark.parametrize("family", PACKED)
 def test_scores_and_gradients_in_training_are_those_of_windows_that_are_filled_up(
-    family, frozen, pieces, mixed, tmp_path
+    family, frozen, word_pieces, mixed, tmp_path
 ):
     encoder = load_encoder(save_encoder(family, tmp_path))
     torch.manual_seed(0)
-    network = WordTagger(encoder.module, encoder.width, 3, pieces, mixed)
+    network = WordTagger(encoder.module, encoder.width, 3, word_pieces, mixed)
     if frozen:
         network.freeze(frozen, encoder.reading.pad, remembered_pieces=1000)
     network.set_dropout(0.0)
     network.train()
     lengths = [20, 20, 7, 3]
     ids = pieces_of(encoder.module, lengths)
-    firsts = torch.tensor([[0, 2], [5, 5], [19, 19], [25, 26], [46, 46], [49, 49]])[:, :pieces]
+    ends = torch.tensor([[0, 2], [5, 5], [19, 19], [25, 26], [46, 46], [49, 49]])[:, : ends_named(word_pieces)]
     network.meet(torch.cat([ids, torch.tensor([encoder.reading.pad])]))
 
     places = torch.from_numpy(places_in_rows(lengths))
     filled, mask = torch.full((4, 20), encoder.reading.pad), torch.zeros(4, 20, dtype=torch.int64)
     filled.view(-1)[places], mask.view(-1)[places] = ids, 1
     gradients, scores = [], []
-    for found in (network(filled, mask, places[firsts]), network.score_packed(ids, lengths, firsts)):
+    for found in (network(filled, mask, places[ends]), network.score_packed(ids, lengths, ends)):
         functional.cross_entropy(found, torch.tensor([0, 1, 2, 0, 1, 2])).backward()
         scores.append(found.detach())
         gradients.append({name: parameter.grad for name, parameter in network.trained()})

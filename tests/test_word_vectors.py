@@ -36,21 +36,30 @@ def scores(nlp: Language) -> list[np.ndarray]:
     return nlp.get_pipe("ner").model.predict([Doc(nlp.vocab, words=words) for words in WORDS])
 
 
+def first_and_last(vectors: torch.Tensor) -> torch.Tensor:
+    return torch.cat([vectors[0], vectors[-1]])
+
+
+def mean_of_all(vectors: torch.Tensor) -> torch.Tensor:
+    return vectors.mean(dim=0)
+
+
 @pytest.mark.parametrize(
     ("family", "frozen"),
     [(family, frozen) for family in sorted(FAMILIES) for frozen in (0, 1) if (family, frozen) != ("albert", 1)],
 )
-def test_the_first_and_the_last_piece_of_a_word_in_the_mean_of_layers(family, frozen, tmp_path):
+@pytest.mark.parametrize(("word_pieces", "joined"), [("first_last", first_and_last), ("mean", mean_of_all)])
+def test_words_are_read_from_their_pieces_in_the_mean_of_layers(family, frozen, word_pieces, joined, tmp_path):
     folder = save_encoder(family, tmp_path)
     mixed = LAYERS + 1 - frozen
-    nlp = make_pipeline(folder, word_pieces="first_last", mixed_layers=mixed, frozen_layers=frozen)
+    nlp = make_pipeline(folder, word_pieces=word_pieces, mixed_layers=mixed, frozen_layers=frozen)
     for _ in range(5):
         nlp.update(make_examples(nlp), sgd=AdamW(1e-3))
     network = nlp.get_pipe("ner").shim.network.eval()
     start = load_encoder(folder).module.state_dict()
     assert any(not torch.equal(start[name], weight) for name, weight in network.encoder.state_dict().items())
     weights = network.mixing.detach().exp() / network.mixing.detach().exp().sum()
-    at_first = WordHead(1, 1, mixed).mixing
+    at_first = WordHead(1, 1, mixed_layers=mixed).mixing
     assert len(weights) == mixed
     assert not torch.allclose(network.mixing, at_first, atol=1e-4), "the weights have not been learnt"
     tokenizer = AutoTokenizer.from_pretrained(folder, add_prefix_space=True)
@@ -62,8 +71,7 @@ def test_the_first_and_the_last_piece_of_a_word_in_the_mean_of_layers(family, fr
             layers = [*output.hidden_states[-mixed:-1], output.last_hidden_state]
             vectors = sum(weight * layer[0] for weight, layer in zip(weights, layers, strict=True))
             places = [[at for at, each in enumerate(encoded.word_ids()) if each == word] for word in range(len(words))]
-            read = torch.stack([torch.cat([vectors[place[0]], vectors[place[-1]]]) for place in places])
-            expected = network.head(read)
+            expected = network.head(torch.stack([joined(vectors[place]) for place in places]))
         longest = max(longest, *map(len, places))
         np.testing.assert_allclose(ours, expected, atol=2e-5)
     assert longest > 1
@@ -91,7 +99,7 @@ def test_a_head_that_was_trained_with_other_settings_is_refused(setting, value, 
 
 
 def test_settings_that_nothing_can_be_made_of_are_refused(tiny_encoder, nlp):
-    with pytest.raises(ValueError, match='word_pieces = "last" must be one of first, first_last'):
+    with pytest.raises(ValueError, match='word_pieces = "last" must be one of first, first_last, mean'):
         Classifier(256, 64, 2048, "float32", word_pieces="last")
     with pytest.raises(ValueError, match="mixed_layers = 0 must be at least 1"):
         Classifier(256, 64, 2048, "float32", mixed_layers=0)

@@ -26,7 +26,7 @@ class Batch(NamedTuple):
 
     ids: Array (pieces,), the pieces of all windows, one window behind the other.
     lengths: How many pieces each window has.
-    places: Array (words, pieces of a word), the pieces that each word is read from.
+    places: Array (words, ends named), the pieces that each word is known by, see `multiner.word_pieces`.
     rows: Array (words,), where their scores go.
     """
 
@@ -52,7 +52,7 @@ class DocBatcher:
     window (int): The most pieces of a window; less if the encoder cannot read so many.
     overlap (int): How many pieces two windows of a long document share.
     batch_pieces (int): The most pieces of a batch, filling included.
-    pieces_of_word (int): From how many pieces a word is read: 1 is its first, 2 its first and its last one.
+    ends_named (int): By how many of its pieces a word is known: 1 is its first, 2 its first and its last one.
     whole_words (int | None): In documents of more words each sentence is a window of its own; None is no such limit.
     """
 
@@ -64,7 +64,7 @@ class DocBatcher:
         window: int,
         overlap: int,
         batch_pieces: int,
-        pieces_of_word: int,
+        ends_named: int,
         whole_words: int | None,
     ) -> None:
         self._reading = reading
@@ -72,7 +72,7 @@ class DocBatcher:
         # An encoder that reads less than `window` cannot have windows that share more than it reads.
         self.overlap = min(overlap, (self.capacity - 1) // 2)
         self._batch_pieces = batch_pieces
-        self._pieces_of_word = pieces_of_word
+        self._ends_named = ends_named
         self.whole_words = whole_words
         self.cutter = PieceCutter(tokenizer, reading.unknown, max(self.capacity // LONGEST_WORD, 1))
 
@@ -159,7 +159,7 @@ class DocBatcher:
                 ids[begin + before : end] = pieces.ids[first_piece : first_piece + length]
                 ids[end : begin + length + special] = reading.suffix
                 if piece_rows is None:
-                    read, own_rows = np.stack([starts[kept], ends[kept] - 1][: self._pieces_of_word], 1), first + kept
+                    read, own_rows = np.stack([starts[kept], ends[kept] - 1][: self._ends_named], 1), first + kept
                 else:
                     read = np.arange(starts[kept[0]], ends[kept[-1]])[:, None]
                     own_rows = piece_rows[first + kept[0]] + read[:, 0] - read[0, 0]

@@ -17,6 +17,7 @@ CODE = (
     *("docbins", "embedding", "encoder", "frozen", "gradients", "layout", "linear", "loop", "matching", "model"),
     *("network", "objective", "onednn", "optimizer", "packed", "packed_encoder", "pieces", "pipe", "precision"),
     *("ranks", "remembered", "self_training", "sentence_ends", "shared", "tags", "tokenizer", "training", "windows"),
+    "word_pieces",
 )
 
 

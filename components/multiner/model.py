@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.context import get_spawning_popen
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, NoReturn, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 import numpy as np
 import safetensors.torch
@@ -46,14 +46,12 @@ from .pieces import PieceCutter
 from .precision import Precision, arithmetic, floating_format, number_format
 from .remembered import RememberedAlone
 from .storage import STORAGES, Storage, pack, unpack
+from .word_pieces import WORD_PIECES, WordPieces, ends_named, wanted_pieces
 
 keep_few_products()
 
 Scores = NDArray[np.float32]
 Backprop = Callable[[Sequence[Scores]], list[Doc]]
-# Which of its pieces a word is read from.
-WordPieces = Literal["first", "first_last"]
-WORD_PIECES: tuple[WordPieces, ...] = ("first", "first_last")
 WEIGHTS_FILE = "weights.safetensors"
 DESCRIPTION_FILES = ("config.json", "reading.json", "tokenizer.json")
 ENCODER_PREFIX = "encoder."
@@ -130,7 +128,7 @@ def Classifier(
         `multiner.storage`. The last two are for pipelines whose training is over.
     float_layers (Sequence[int]): Layers, counted from the lowest, that compute in float32 where the others do in int8.
     word_pieces (str): "first" reads a word from the vector of its first piece (Devlin et al. 2019), "first_last" from
-        those of its first and its last one, one behind the other.
+        those of its first and its last one, one behind the other, "mean" from the mean of those of all.
     mixed_layers (int): Of how many of the highest layers these vectors are the mean, with weights that are learnt
         (Peters et al. 2018); what comes into the lowest layer that is not frozen can be one of them. 1 takes those of
         the highest layer.
@@ -241,14 +239,13 @@ class TaggerShim(Shim):
         whole_words (int): Up to how many words documents are read as a whole, see `Reading`.
         """
         encoder = replace(encoder, reading=replace(encoder.reading, whole_words=whole_words))
-        settings = (self._pieces_of_word, self.cfg["mixed_layers"], self.cfg["crf"])
-        network = self._prepared(WordTagger(encoder.module, encoder.width, tags, *settings), encoder.reading)
+        network = self._prepared(WordTagger(encoder.module, encoder.width, tags, *self._head_settings), encoder.reading)
         self._read_with(encoder, encoder.describe(), layout_of(encoder.config))
         self._model, self._saved = network, None
 
     @property
-    def _pieces_of_word(self) -> int:
-        return 2 if self.cfg["word_pieces"] == "first_last" else 1
+    def _head_settings(self) -> tuple[WordPieces, int, bool]:
+        return self.cfg["word_pieces"], self.cfg["mixed_layers"], self.cfg["crf"]
 
     def _prepared(self, network: WordTagger, reading: Reading) -> WordTagger:
         """The network as the settings want it, where it is to compute."""
@@ -269,7 +266,7 @@ class TaggerShim(Shim):
             window=int(self.cfg["window"]),
             overlap=int(self.cfg["overlap"]),
             batch_pieces=int(self.cfg["batch_pieces"]),
-            pieces_of_word=self._pieces_of_word,
+            ends_named=ends_named(self.cfg["word_pieces"]),
             whole_words=self._whole_words(encoder.reading),
         )
         self._optimizer = None
@@ -335,9 +332,9 @@ class TaggerShim(Shim):
             packed = PackedEncoder(self.layout, self._encoder_weights(), number_type, self.cfg["float_layers"])
 
             def score_packed(batch: Batch) -> torch.Tensor:
-                wanted, index = torch.from_numpy(batch.places).unique(return_inverse=True)
+                wanted, places = wanted_pieces(torch.from_numpy(batch.places), head.word_pieces)
                 ids = torch.from_numpy(batch.ids)
-                return head.score_pieces(packed(ids, batch.lengths, wanted, head.mixed_layers), index)
+                return head.score_pieces(packed(ids, batch.lengths, wanted, head.mixed_layers), places)
 
             return score_packed
         network, number_type = self.network, floating_format(self.cfg["precision"], self.device)
@@ -608,8 +605,7 @@ class TaggerShim(Shim):
 
     def _restore_head(self, width: int, weights: dict[str, torch.Tensor], where: str) -> WordHead:
         """The head of an encoder that gives vectors of this width."""
-        settings = (self.cfg["mixed_layers"], self.cfg["crf"])
-        head = WordHead(self._pieces_of_word * width, len(weights["head.bias"]), *settings)
+        head = WordHead(width, len(weights["head.bias"]), *self._head_settings)
         stored = {name: tensor for name, tensor in weights.items() if not name.startswith(ENCODER_PREFIX)}
         unlike = first_unlike({name: tuple(tensor.shape) for name, tensor in head.state_dict().items()}, stored)
         if unlike:
@@ -689,10 +685,10 @@ def _check_head(weights: dict[str, torch.Tensor], tags: int | None, where: str) 
 
 def _assemble(saved: _Saved) -> WordTagger:
     """The network of what was loaded."""
-    head, width = saved.head.head, saved.encoder.width
-    pieces, mixed_layers, crf = head.in_features // width, saved.head.mixed_layers, saved.head.transitions is not None
-    network = WordTagger(saved.encoder.make(), width, head.out_features, pieces, mixed_layers, crf)
-    network.head, network.mixing, network.transitions = head, saved.head.mixing, saved.head.transitions
+    head, tags = saved.head, saved.head.head.out_features
+    settings = (head.word_pieces, head.mixed_layers, head.transitions is not None)
+    network = WordTagger(saved.encoder.make(), saved.encoder.width, tags, *settings)
+    network.head, network.mixing, network.transitions = head.head, head.mixing, head.transitions
     return network
 
 

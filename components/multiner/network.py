@@ -12,6 +12,7 @@ from .errors import UserError
 from .frozen import FrozenLayers
 from .gradients import grown
 from .packed import embed, groups_of, own_layers, through_layer, through_layers
+from .word_pieces import WordPieces, vectors_of_word, wanted_pieces, word_vectors
 
 HEAD_SPREAD = 0.02
 # How much more the highest of mixed layers counts at first, before the exponential: as much as seven others together.
@@ -51,16 +52,20 @@ class LayersCannotBeMixed(UserError, ValueError):
 class WordHead(nn.Module):
     """Dropout and one linear layer: scores for the tags of words from their vectors.
 
-    width (int): Values in the vectors.
+    width (int): Values in the vectors of pieces.
     tags (int): How many tags there are to score.
+    word_pieces (str): How the vectors of pieces make those of words, see `multiner.word_pieces`.
     mixed_layers (int): Of how many layers the vectors are mixed, see `mix`.
     crf (bool): Whether there are scores of one tag after another too, see `multiner.crf`.
     """
 
-    def __init__(self, width: int, tags: int, mixed_layers: int = 1, crf: bool = False) -> None:
+    def __init__(
+        self, width: int, tags: int, word_pieces: WordPieces = "first", mixed_layers: int = 1, crf: bool = False
+    ) -> None:
         super().__init__()
+        self.word_pieces: WordPieces = word_pieces
         self.dropout = Dropout(0.0)
-        self.head = nn.Linear(width, tags)
+        self.head = nn.Linear(vectors_of_word(word_pieces) * width, tags)
         nn.init.normal_(self.head.weight, std=HEAD_SPREAD)
         nn.init.zeros_(self.head.bias)
         self.mixing: nn.Parameter | None = None
@@ -93,14 +98,14 @@ class WordHead(nn.Module):
         scores: torch.Tensor = self.head(self.dropout(vectors))
         return scores.float()
 
-    def score_pieces(self, layers: Sequence[torch.Tensor], index: torch.Tensor) -> torch.Tensor:
+    def score_pieces(self, layers: Sequence[torch.Tensor], places: torch.Tensor) -> torch.Tensor:
         """Score words from vectors of pieces.
 
         layers: Array (pieces, width of a piece) of each layer, as `mix` takes them.
-        index (words, pieces of a word): The pieces whose vectors, one behind the other, are the word's.
+        places (words, ends named): The pieces that each word is known by, see `multiner.word_pieces`.
         RETURNS (words, tags): Unnormalised scores.
         """
-        return self.score(self.mix(layers)[index].flatten(1))
+        return self.score(word_vectors(self.mix(layers), places, self.word_pieces))
 
     def set_dropout(self, rate: float) -> None:
         """Use this dropout rate everywhere."""
@@ -153,16 +158,22 @@ class WordTagger(WordHead):
     encoder (nn.Module): A Hugging Face encoder, whose embedding table and dropout layers are replaced by ours.
     width (int): Values in the encoder's vectors.
     tags (int): How many tags there are to score.
-    pieces (int): Of how many of its pieces a word has the vectors, one behind the other.
+    word_pieces (str): How the vectors of pieces make those of words.
     mixed_layers (int): Of how many of the highest layers these vectors are mixed.
     crf (bool): Whether there are scores of one tag after another too.
     RAISES: LayersCannotBeMixed.
     """
 
     def __init__(
-        self, encoder: nn.Module, width: int, tags: int, pieces: int = 1, mixed_layers: int = 1, crf: bool = False
+        self,
+        encoder: nn.Module,
+        width: int,
+        tags: int,
+        word_pieces: WordPieces = "first",
+        mixed_layers: int = 1,
+        crf: bool = False,
     ) -> None:
-        super().__init__(pieces * width, tags, mixed_layers, crf)
+        super().__init__(width, tags, word_pieces, mixed_layers, crf)
         self.encoder = encoder
         embedding = RowwiseEmbedding(encoder.get_input_embeddings().weight)  # type: ignore[operator]
         encoder.set_input_embeddings(embedding)  # type: ignore[operator]
@@ -196,8 +207,8 @@ class WordTagger(WordHead):
 
         ids (batch, pieces): Piece ids with special pieces, filled up on the right.
         mask (batch, pieces): 1 for pieces, 0 for filling.
-        places (words, pieces of a word): Where the pieces that each word is read from stand, counted through the batch
-            row by row.
+        places (words, ends named): Where the pieces that each word is known by stand, counted through the batch row by
+            row.
         RETURNS (words, tags): Unnormalised scores.
         """
         mixed = self.mixed_layers > 1
@@ -215,7 +226,7 @@ class WordTagger(WordHead):
 
         ids (pieces,): The pieces of all windows, special ones included, one window behind the other.
         lengths (Sequence[int]): How many pieces each window has.
-        places (words, pieces of a word): The pieces that each word is read from.
+        places (words, ends named): The pieces that each word is known by.
         RETURNS (words, tags): Unnormalised scores.
         """
         groups = groups_of(lengths)
@@ -228,8 +239,8 @@ class WordTagger(WordHead):
         through = through_layer
         if self.encoder.is_gradient_checkpointing:
             through = partial(checkpoint, through_layer, use_reentrant=False)
-        wanted, index = places.unique(return_inverse=True)
-        return self.score_pieces(through_layers(layers, vectors, groups, wanted, self.mixed_layers, through), index)
+        wanted, places = wanted_pieces(places, self.word_pieces)
+        return self.score_pieces(through_layers(layers, vectors, groups, wanted, self.mixed_layers, through), places)
 
     def meet(self, ids: torch.Tensor) -> None:
         """Have the embedding rows of these pieces trained from now on, if the embeddings learn."""

@@ -172,7 +172,7 @@ class Multiner(TrainablePipe):
         if label_strategy != "first" and model.shims[0].cfg.get("word_pieces", "first") != "first":
             raise ComponentError(
                 f'[components.{name}] label_strategy = "{label_strategy}" has every piece learn a label of its own, '
-                'and word_pieces in its model has words be read from two pieces. Set one of them to "first".'
+                'and word_pieces in its model has words be read from several. Set one of them to "first".'
             )
         self.vocab = vocab
         self.model = model

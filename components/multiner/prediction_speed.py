@@ -297,8 +297,7 @@ def save_classifier(pipe: Multiner, folder: Path) -> None:
     from transformers import AutoConfig, AutoModelForTokenClassification
 
     network = pipe.shim.network
-    width = network.encoder.config.hidden_size  # type: ignore[union-attr]
-    if network.mixing is not None or network.transitions is not None or network.head.in_features != width:
+    if network.mixing is not None or network.transitions is not None or network.word_pieces != "first":
         raise NoClassifier(
             f"The component '{pipe.name}' tags words by more than the first piece in the highest layer, which no "
             'classifier of transformers does. Take a pipeline that was trained with word_pieces = "first", '
