@@ -16,6 +16,7 @@ import pytest
 import spacy
 import torch
 from huggingface_hub.utils import reset_sessions
+from hypothesis import settings
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
@@ -34,6 +35,10 @@ if not spacy.registry.has("architectures", "multiner.SharedClassifier.v1"):
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_VNNI")
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # the processor is shared with other workers
+
+# What an example takes says how busy the machine is.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 PROJECT = Path(__file__).parent.parent
 SHARED_DATA = PROJECT.parent / "shared" / "data"

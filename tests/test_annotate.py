@@ -337,7 +337,7 @@ rows = st.lists(
 
 
 @given(rows=rows)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_the_rows_are_they_come_out_in_order_with_offsets_that_fit(saved, tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("rows")
     path = write_jsonl(folder / "a.jsonl", rows)

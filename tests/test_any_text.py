@@ -78,7 +78,7 @@ def test_any_text_has_sound_entities_and_the_same_in_any_batch(trained):
 
     # The same examples each time: of two labels that are as likely as each other to the last bit, a batch may choose
     # the other one, and a test must not depend on whether it meets such a word.
-    @settings(max_examples=2000, deadline=None, derandomize=True)
+    @settings(max_examples=2000, derandomize=True)
     @given(texts)
     def one_by_one(text: str) -> None:
         alone[text] = doc = trained(text)

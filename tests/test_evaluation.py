@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import spacy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from nervaluate import Evaluator
 from seqeval.metrics import classification_report
@@ -65,7 +65,6 @@ def ruler(*patterns: tuple[str, str]) -> Language:
 
 
 @given(corpora)
-@settings(deadline=None)
 def test_counts_give_the_scores_of_seqeval_and_of_spacy(documents):
     gold, predicted = [pair[0] for pair in documents], [pair[1] for pair in documents]
     sides = [list(map(spans_from_tags, side)) for side in (gold, predicted)]
@@ -88,7 +87,6 @@ def test_counts_give_the_scores_of_seqeval_and_of_spacy(documents):
 
 
 @given(corpora)
-@settings(deadline=None)
 def test_what_is_nearly_right_is_counted_as_nervaluate_counts_tags(documents):
     gold, predicted = [pair[0] for pair in documents], [pair[1] for pair in documents]
     sides = [list(map(spans_from_tags, side)) for side in (gold, predicted)]

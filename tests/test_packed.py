@@ -58,7 +58,7 @@ def read_alone(module, ids, lengths):
     return torch.cat([module(input_ids=window[None]).last_hidden_state[0] for window in ids.split(lengths)])
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lengths=LENGTHS, data=st.data())
 def test_windows_of_all_lengths_have_the_vectors_that_the_encoder_gives_each_alone(module, lengths, data):
     wanted = data.draw(st.lists(st.integers(0, sum(lengths) - 1), max_size=9).map(torch.tensor)).long()
@@ -194,7 +194,7 @@ def test_pieces_come_to_stand_in_rows_in_their_order(lengths):
     ]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 10_000), rows=st.integers(1, 40), spread=st.floats(-8, 8))
 def test_a_row_in_int8_does_not_depend_on_others_and_is_exact_to_half_a_step(seed, rows, spread):
     generator = torch.Generator().manual_seed(seed)

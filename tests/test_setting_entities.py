@@ -102,7 +102,6 @@ def annotations(draw: st.DrawFn) -> tuple[list[str], list[int]]:
     return words, draw(st.lists(st.integers(0, 3), min_size=len(words), max_size=len(words)))
 
 
-@settings(deadline=None)
 @given(annotations())
 def test_whatever_was_set_before_stays(keeping, case):
     words, kinds = case
@@ -125,7 +124,7 @@ def test_whatever_was_set_before_stays(keeping, case):
 # The threshold
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(threshold=st.floats(0, 1))
 def test_entities_below_the_threshold_are_not_set(unsure, threshold):
     cfg = unsure.get_pipe("ner").cfg

@@ -37,7 +37,7 @@ def tokenizer(request, tmp_path_factory):
     return load_encoder(save_encoder(request.param, tmp_path_factory.mktemp(request.param))).tokenizer
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=st.lists(st.sampled_from(COVERED), min_size=1, max_size=5))
 def test_covered_words_are_cut_as_before_and_ends_of_sentences_have_their_pieces(tokenizer, words):
     used = {number for word in words for number in tokenizer.encode([word], is_pretokenized=True).ids}
@@ -152,7 +152,7 @@ def test_words_of_texts_do_not_stay_in_the_vocabulary(nlp):
     assert len(nlp.vocab.strings) == before
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     rows=st.integers(1, 5),
     columns=st.integers(1, 9),
@@ -188,7 +188,7 @@ def test_letters_are_those_of_running_text():
     assert letters_of({}) == set()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.dictionaries(st.text("abcdéβж1-", min_size=1, max_size=6), st.floats(0.001, 1000), min_size=1))
 def test_letters_cover_nearly_all_of_the_running_ones_in_their_scripts(words):
     letters = letters_of(words)
