@@ -124,8 +124,8 @@ def of_variant(usual: str, variant: Variant) -> str:
 
 def usual_groups(experiment: Experiment, variant: Variant) -> list[str]:
     """The groups that a variant trains otherwise, and is compared with."""
-    languages = {SOURCE: [experiment.source], EACH: experiment.languages}
-    return [ALL] if variant.on == ALL else [alone(language) for language in languages[variant.on]]
+    groups = {SOURCE: [alone(experiment.source)], EACH: [alone(each) for each in experiment.languages], ALL: [ALL]}
+    return groups[variant.on]
 
 
 def list_cells(experiment: Experiment) -> list[Cell]:
