@@ -66,7 +66,8 @@ if __name__ == "__main__":
     folder, method, *texts = sys.argv[1:]
     multiprocessing.set_start_method(method)
     torch.set_num_threads(2)
-    nlp = spacy.load(folder)
+    # Several batches, which threads compute beside each other; those stay behind too.
+    nlp = spacy.load(folder, config={"components.ner.model.batch_pieces": 64})
     expected = [look(doc) for doc in nlp.pipe(texts)]
     torch.randn(500, 500) @ torch.randn(500, 500)  # so that torch has threads, which a fork leaves behind
     assert [look(doc) for doc in nlp.pipe(texts, n_process=2, batch_size=5)] == expected

@@ -3,8 +3,9 @@
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from multiprocessing.context import get_spawning_popen
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, cast
@@ -46,6 +47,7 @@ from .pieces import PieceCutter
 from .precision import Precision, arithmetic, floating_format, number_format
 from .remembered import RememberedAlone
 from .storage import STORAGES, Storage, pack, unpack
+from .threads import beside_each_other, in_turn
 from .word_pieces import WORD_PIECES, WordPieces, ends_named, wanted_pieces
 
 keep_few_products()
@@ -175,6 +177,7 @@ def forward(
 
 
 Scorer = Callable[[Batch], torch.Tensor]
+BatchesScorer = Callable[[Iterable[Batch]], Iterator[tuple[Batch, torch.Tensor]]]
 
 
 class _Saved(NamedTuple):
@@ -200,7 +203,7 @@ class TaggerShim(Shim):
         super().__init__(None, config)
         self.description: dict[str, str] = {}
         self.words = 0  # over which the gradients that wait for a step are the mean
-        self._scorer: Scorer | None = None  # for prediction with the weights as they are
+        self._scorer: BatchesScorer | None = None  # for prediction with the weights as they are
         self._saved: _Saved | None = None
 
     @property
@@ -315,36 +318,37 @@ class TaggerShim(Shim):
 
     def _predict(self, head: WordHead, docs: Sequence[Doc]) -> list[Scores]:
         scores = np.zeros((sum(map(len, docs)), head.head.out_features), np.float32)
-        with torch.inference_mode():
-            # Two threads may make one each, which are alike.
-            score = self._scorer = self._scorer or self._make_scorer(head)
-            for batch in self.batcher(docs):
-                scores[batch.rows] = score(batch).cpu().numpy()
+        # Two threads may make one each, which are alike.
+        score = self._scorer = self._scorer or self._make_scorer(head)
+        for batch, scored in score(self.batcher(docs)):
+            scores[batch.rows] = scored.cpu().numpy()
         return _split(scores, docs)
 
-    def _make_scorer(self, head: WordHead) -> Scorer:
+    def _make_scorer(self, head: WordHead) -> BatchesScorer:
         """What scores the words of batches fastest on this machine."""
         if self.layout is not None and self.device.type == "cpu":
             number_type = number_format(self.cfg["precision"], self.device)
             if self._model is not None and self._model.frozen is not None and number_type is torch.float32:
                 # What the frozen layers give for dev is the same after each epoch.
-                return self._make_learner(self._model)
+                return partial(in_turn, torch.inference_mode()(self._make_learner(self._model)))
             packed = PackedEncoder(self.layout, self._encoder_weights(), number_type, self.cfg["float_layers"])
 
+            @torch.inference_mode()
             def score_packed(batch: Batch) -> torch.Tensor:
                 wanted, places = wanted_pieces(torch.from_numpy(batch.places), head.word_pieces)
                 ids = torch.from_numpy(batch.ids)
                 return head.score_pieces(packed(ids, batch.lengths, wanted, head.mixed_layers), places)
 
-            return score_packed
+            return partial(beside_each_other, score_packed)
         network, number_type = self.network, floating_format(self.cfg["precision"], self.device)
 
+        @torch.inference_mode()
         def score_filled(batch: Batch) -> torch.Tensor:
             with arithmetic(number_type, self.device):
                 scores: torch.Tensor = network(*fill_up(batch, self.reading.pad, self.device))
                 return scores
 
-        return score_filled
+        return partial(beside_each_other if self.device.type == "cpu" else in_turn, score_filled)
 
     def compute_in(self, precision: Precision, float_layers: Sequence[int] = ()) -> None:
         """Predict in this number format from now on; see `Classifier`."""
