@@ -4,6 +4,7 @@ The best tag of every word is taken. Where that is legal IOB2 it already is the 
 documents where it is not go through Viterbi's algorithm. So legality costs almost nothing.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,8 +14,8 @@ from .tags import Span, legal_transitions
 
 Floats = NDArray[np.floating]
 Integers = NDArray[np.int64]
-# Probabilities of so many entities are held at once, so that a long document takes no more memory than a short one.
-SPANS_AT_ONCE = 1000
+# Probabilities of about so many words are held at once, so that a long document takes no more memory than a short one.
+WORDS_AT_ONCE = 4096
 
 
 def log_softmax(scores: Floats) -> Floats:
@@ -38,10 +39,11 @@ def is_legal(tags: Integers) -> bool:
     """Whether every `I-` continues an entity of its label."""
     if len(tags) == 0:
         return True
-    previous = np.concatenate([[0], tags[:-1]])
-    inside = (tags > 0) & (tags % 2 == 0)
-    continues = (previous == tags) | (previous == tags - 1)
-    return bool(np.all(~inside | continues))
+    numbers = np.flatnonzero(tags)
+    numbers = numbers[tags[numbers] % 2 == 0]
+    inside = tags[numbers]
+    previous = np.where(numbers > 0, tags[numbers - 1], 0)
+    return bool(((previous == inside) | (previous == inside - 1)).all())
 
 
 def viterbi(scores: Floats) -> Integers:
@@ -89,23 +91,25 @@ def confidences(
     independent given the text.
 
     scores (array (words, tags)): The scores that the entities were decoded from.
+    spans: These entities, in their order.
     temperature (float): Scores are divided by it; see `multiner.calibration`.
     RETURNS: Array (spans,), between 0 and 1.
     """
-    if not spans:
-        return np.zeros(0, np.float32)
     result = np.empty(len(spans))
-    for first in range(0, len(spans), SPANS_AT_ONCE):
-        some = spans[first : first + SPANS_AT_ONCE]
-        # Only the words of entities and the one after each: most words of most texts are neither.
-        rows = np.unique(np.concatenate([np.arange(start, min(end + 1, len(scores))) for start, end, _ in some]))
-        log_probabilities = log_softmax(scores[rows].astype(np.float64) / temperature)
-        for number, (start, end, label) in enumerate(some, first):
-            begin = 2 * labels.index(label) + 1
-            row = int(np.searchsorted(rows, start))
-            after = row + end - start
-            total = log_probabilities[row, begin] + log_probabilities[row + 1 : after, begin + 1].sum()
+    number = 0
+    while number < len(spans):
+        first = spans[number].start
+        last = number + 1
+        while last < len(spans) and spans[last].end < first + WORDS_AT_ONCE:
+            last += 1
+        log_probabilities = log_softmax(scores[first : spans[last - 1].end + 1].astype(np.float64) / temperature)
+        for start, end, label in spans[number:last]:
+            begin, row, after = 2 * labels.index(label) + 1, start - first, end - first
+            total = log_probabilities[row, begin]
+            if after > row + 1:
+                total += log_probabilities[row + 1 : after, begin + 1].sum()
             if end < len(scores):
-                total += np.log1p(-min(np.exp(log_probabilities[after, begin + 1]), 1 - 1e-12))
-            result[number] = np.exp(total)
+                total += math.log1p(-min(math.exp(log_probabilities[after, begin + 1]), 1 - 1e-12))
+            result[number] = math.exp(total)
+            number += 1
     return result.astype(np.float32)

@@ -55,15 +55,22 @@ class Int8Linear:
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
         scale = weight.abs().amax(1).clamp_min_(SMALLEST).div_(greatest_int8_weight())
-        self._weight = (weight / scale[:, None]).round_().to(torch.int8).t()
-        self._scale = scale
+        whole = (weight / scale[:, None]).round_().to(torch.int8)
+        self._weight = torch.ops.onednn.qlinear_prepack(whole, None)
+        self._scale = scale.div_(GREATEST_INT8)
+        self._zeros = torch.zeros(len(scale), dtype=torch.int32)
         self._bias = bias.clone()
 
     def __call__(self, vectors: torch.Tensor) -> torch.Tensor:
         """From (rows, in) to (rows, out), float32 both."""
         # Few plain operations, each over rows that are in the cache: where vectors are small they would take as
         # long as the product. `aminmax` or a norm in their place are many times slower.
-        greatest = vectors.abs().amax(1, keepdim=True).clamp_min_(SMALLEST)
+        lowest, highest = vectors.amin(1, keepdim=True), vectors.amax(1, keepdim=True)
+        greatest = torch.maximum(highest, lowest.neg_()).clamp_min_(SMALLEST)
         whole = torch.mul(vectors, GREATEST_INT8 / greatest).round_().to(torch.int8)
-        given = torch._int_mm(whole, self._weight).float().mul_(greatest.div_(GREATEST_INT8))
-        return torch.addcmul(self._bias, given, self._scale, out=given)
+        # oneDNN is fast where these have no sign: 128 more, which the highest bit turned over is, and told to be zero.
+        shifted = whole.view(torch.uint8).bitwise_xor_(128)
+        given = torch.ops.onednn.qlinear_pointwise(
+            shifted, 1.0, 128, self._weight, self._scale, self._zeros, None, 1.0, 0, torch.float32, "none", [], "none"
+        )
+        return torch.addcmul(self._bias, given, greatest, out=given)

@@ -327,7 +327,8 @@ class Multiner(TrainablePipe):
         return [self._decode(doc, scored) for doc, scored in zip(docs, scores, strict=True)]
 
     def _decode(self, doc: Doc, scores: Scores) -> tuple[list[tuple[int, int, str]], NDArray[np.float32]]:
-        taken = np.isin(doc.to_array("ENT_IOB"), (INSIDE, BEGIN)) & (not self.cfg["overwrite_ents"])
+        known = doc.to_array("ENT_IOB")
+        taken = ((known == INSIDE) | (known == BEGIN)) & (not self.cfg["overwrite_ents"])
         words = np.flatnonzero(visible_words(doc) | taken)
         scores = scores[words]
         # There nothing but 'no entity' is possible, and the best legal tags around it are looked for.
