@@ -279,7 +279,7 @@ def speed(
         Profile, typer.Option(help="Sentences of at most 12 words, all of them, or texts of 10,000 words.")
     ] = "middle",
     sentences: Annotated[int, typer.Option(min=1, help="How many of each file at most.")] = 200,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each way tags all texts.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each way has its turn.")] = 3,
     output: Annotated[Path, typer.Option(help="Where figures (JSON) and picture (PNG) go.")] = Path(
         "results/speed.json"
     ),
