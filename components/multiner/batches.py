@@ -180,7 +180,22 @@ def fill_up(batch: Batch, pad: int, device: torch.device) -> Filled:
     mask = np.zeros(shape, np.int64)
     ids.flat[places] = batch.ids
     mask.flat[places] = 1
-    return Filled(*(torch.from_numpy(array).to(device) for array in (ids, mask, places[batch.places])))
+    tensors = [torch.from_numpy(array) for array in (ids, mask, places[batch.places])]
+    if device.type == "cuda":
+        # From memory that stays where it is a GPU copies by itself, while the next batch is made.
+        tensors = [tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors]
+    return Filled(*tensors)
+
+
+def halves(batch: Batch) -> tuple[Batch, Batch]:
+    """The first half of a batch's windows and the others; it has at least two."""
+    middle = len(batch.lengths) // 2
+    pieces = sum(batch.lengths[:middle])
+    words = int(np.searchsorted(batch.places[:, 0], pieces))
+    return (
+        Batch(batch.ids[:pieces], batch.lengths[:middle], batch.places[:words], batch.rows[:words]),
+        Batch(batch.ids[pieces:], batch.lengths[middle:], batch.places[words:] - pieces, batch.rows[words:]),
+    )
 
 
 def _text_lookup(docs: Sequence[Doc]) -> Callable[[int], str]:

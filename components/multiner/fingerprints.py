@@ -16,8 +16,8 @@ CODE = (
     *("augmentation", "batches", "calibration", "checkpoints", "crf", "decoding", "distributed", "divergence"),
     *("docbins", "embedding", "encoder", "frozen", "gradients", "layout", "linear", "loop", "matching", "model"),
     *("network", "objective", "onednn", "optimizer", "packed", "packed_encoder", "pieces", "pipe", "precision"),
-    *("ranks", "remembered", "self_training", "sentence_ends", "shared", "tags", "threads", "tokenizer", "training"),
-    *("windows", "word_pieces"),
+    *("ranks", "remembered", "scoring", "self_training", "sentence_ends", "shared", "tags", "threads", "tokenizer"),
+    *("training", "windows", "word_pieces"),
 )
 
 

@@ -46,6 +46,7 @@ from .packed_encoder import PackedEncoder
 from .pieces import PieceCutter
 from .precision import Precision, arithmetic, floating_format, number_format
 from .remembered import RememberedAlone
+from .scoring import Scorer, halving, network_scorer, one_ahead
 from .storage import STORAGES, Storage, pack, unpack
 from .threads import beside_each_other, in_turn
 from .word_pieces import WORD_PIECES, WordPieces, ends_named, wanted_pieces
@@ -176,7 +177,6 @@ def forward(
     return result
 
 
-Scorer = Callable[[Batch], torch.Tensor]
 BatchesScorer = Callable[[Iterable[Batch]], Iterator[tuple[Batch, torch.Tensor]]]
 
 
@@ -340,15 +340,10 @@ class TaggerShim(Shim):
                 return head.score_pieces(packed(ids, batch.lengths, wanted, head.mixed_layers), places)
 
             return partial(beside_each_other, score_packed)
-        network, number_type = self.network, floating_format(self.cfg["precision"], self.device)
-
-        @torch.inference_mode()
-        def score_filled(batch: Batch) -> torch.Tensor:
-            with arithmetic(number_type, self.device):
-                scores: torch.Tensor = network(*fill_up(batch, self.reading.pad, self.device))
-                return scores
-
-        return partial(beside_each_other if self.device.type == "cpu" else in_turn, score_filled)
+        number_type = floating_format(self.cfg["precision"], self.device)
+        if self.device.type == "cpu":
+            return partial(beside_each_other, network_scorer(self.network, number_type, self.reading.pad, self.device))
+        return partial(one_ahead, halving(network_scorer(self.network, number_type, self.reading.pad, self.device)))
 
     def compute_in(self, precision: Precision, float_layers: Sequence[int] = ()) -> None:
         """Predict in this number format from now on; see `Classifier`."""

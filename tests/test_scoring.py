@@ -1,0 +1,102 @@
+"""Scores by the network as it is, and what happens where memory ends; a GPU is not needed to see it."""
+
+import warnings
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from multiner.batches import Batch, halves
+from multiner.scoring import WindowTooLarge, halving, network_scorer, one_ahead
+
+from .test_concurrency import STREAM
+from .test_pipe import entities, scores
+
+CPU = torch.device("cpu")
+
+
+def batch_of(lengths: list[int]) -> Batch:
+    """Windows of so many pieces, of which each is a word."""
+    pieces = np.arange(sum(lengths))
+    return Batch(pieces + 1000, lengths, pieces[:, None], pieces + 500)
+
+
+class Memory:
+    """Of a GPU that holds so many pieces at once, filling included."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.tried: list[int] = []
+
+    def score(self, batch: Batch) -> torch.Tensor:
+        """The pieces that words are read from, for scores."""
+        self.tried.append(len(batch.lengths) * max(batch.lengths))
+        if self.tried[-1] > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return torch.from_numpy(batch.ids[batch.places])
+
+
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=12))
+def test_halves_have_all_windows_and_words_of_a_batch_in_their_order(lengths):
+    first, second = halves(batch_of(lengths))
+    assert first.lengths + second.lengths == lengths and abs(len(first.lengths) - len(second.lengths)) <= 1
+    for half in (first, second):
+        assert half.ids[half.places[:, 0]].tolist() == (half.rows + 500).tolist() == half.ids.tolist()
+
+
+def test_what_memory_does_not_suffice_for_is_scored_in_halves_and_never_tried_again():
+    memory = Memory(most=40)
+    score = halving(memory.score)
+    batch = batch_of([10] * 15)
+    with pytest.warns(UserWarning) as said:
+        found = score(batch)
+    assert [str(each.message).split(" at once")[0] for each in said] == [
+        f"The GPU had not the memory to read {pieces} pieces" for pieces in (150, 70)
+    ]
+    assert "Set batch_pieces in [components.ner.model] to 35 " in str(said[-1].message)
+    assert found[:, 0].tolist() == batch.ids.tolist()
+    assert memory.tried == [150, 70, 30, 40, 40, 40]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert score(batch)[:, 0].tolist() == batch.ids.tolist()
+    assert memory.tried[6:] == [30, 40, 40, 40]
+
+
+def test_a_window_that_memory_cannot_hold_at_all_ends_with_advice():
+    with pytest.raises(WindowTooLarge, match="window of 50 pieces by itself. Set `window`"), pytest.warns(UserWarning):
+        halving(Memory(most=40).score)(batch_of([50, 50]))
+
+
+def test_the_next_is_begun_before_one_is_given_back():
+    told = []
+    for given_back, _ in one_ahead(lambda number: told.append(f"begin {number}"), range(3)):
+        told.append(f"give {given_back}")
+    assert told == ["begin 0", "begin 1", "give 0", "begin 2", "give 1", "give 2"]
+    assert list(one_ahead(abs, [])) == []
+
+
+def test_in_bfloat16_all_is_computed_with_other_weights_and_the_network_keeps_its_own(trained):
+    shim = trained.get_pipe("ner").shim
+    shim.network.eval()
+    batch = next(iter(shim.batcher([trained.make_doc(text) for text in STREAM])))
+    exact, rounded = (
+        network_scorer(shim.network, number_type, shim.reading.pad, CPU)(batch)
+        for number_type in (torch.float32, torch.bfloat16)
+    )
+    assert exact.dtype is rounded.dtype is torch.float32
+    assert {weight.dtype for weight in shim.network.parameters()} == {torch.float32}
+    assert not torch.equal(rounded, exact)
+    torch.testing.assert_close(rounded, exact, rtol=0, atol=0.1)
+
+
+def test_a_pipeline_finds_with_the_network_as_it_is_what_it_finds_otherwise(trained, monkeypatch):
+    shim = trained.get_pipe("ner").shim
+    expected = list(trained.pipe(STREAM))
+    as_it_is = halving(network_scorer(shim.network.eval(), torch.float32, shim.reading.pad, CPU))
+    monkeypatch.setattr(shim, "_scorer", partial(one_ahead, as_it_is))
+    for doc, wanted in zip(trained.pipe(STREAM), expected, strict=True):
+        assert entities(doc) == entities(wanted)
+        assert scores(doc) == pytest.approx(scores(wanted), abs=1e-4)
