@@ -65,8 +65,7 @@ class Int8Linear:
         """From (rows, in) to (rows, out), float32 both."""
         # Few plain operations, each over rows that are in the cache: where vectors are small they would take as
         # long as the product. `aminmax` or a norm in their place are many times slower.
-        lowest, highest = vectors.amin(1, keepdim=True), vectors.amax(1, keepdim=True)
-        greatest = torch.maximum(highest, lowest.neg_()).clamp_min_(SMALLEST)
+        greatest = vectors.abs().amax(1, keepdim=True).clamp_min_(SMALLEST)
         whole = torch.mul(vectors, GREATEST_INT8 / greatest).round_().to(torch.int8)
         # oneDNN is fast where these have no sign: 128 more, which the highest bit turned over is, and told to be zero.
         shifted = whole.view(torch.uint8).bitwise_xor_(128)
