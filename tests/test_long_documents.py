@@ -115,8 +115,12 @@ def test_a_plan_made_in_parts_is_the_plan_of_the_whole(counts, part):
 
 def test_memory_grows_with_a_documents_scores_and_nothing_else(reader, monkeypatch):
     """The document itself takes some 125 bytes a word; its scores, which are the result, 4 a tag."""
-    monkeypatch.setattr(TaggerShim, "_make_scorer", lambda *_: lambda batch: torch.zeros(len(batch.places), 7))
+
+    def nothing(batches):
+        return ((batch, torch.zeros(len(batch.places), 7)) for batch in batches)
+
     pipe = reader.get_pipe("ner")
+    monkeypatch.setattr(pipe.shim, "_scorer", nothing)
     pipe.model.predict([Doc(reader.vocab, words=many_words(1000))])  # remembers how words are cut
     peaks = []
     for count in (20_000, 200_000):
@@ -168,9 +172,10 @@ def test_capacity_is_never_exceeded(reader, monkeypatch):
     def watched(self, network):
         score = make(self, network)
 
-        def watch(batch):
-            longest.extend(batch.lengths)
-            return score(batch)
+        def watch(batches):
+            for batch, scored in score(batches):
+                longest.extend(batch.lengths)
+                yield batch, scored
 
         return watch
 
