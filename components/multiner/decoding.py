@@ -5,7 +5,7 @@ documents where it is not go through Viterbi's algorithm. So legality costs almo
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +37,6 @@ def best_legal_tags(scores: Floats) -> Integers:
 
 def is_legal(tags: Integers) -> bool:
     """Whether every `I-` continues an entity of its label."""
-    if len(tags) == 0:
-        return True
     numbers = np.flatnonzero(tags)
     numbers = numbers[tags[numbers] % 2 == 0]
     inside = tags[numbers]
@@ -95,21 +93,27 @@ def confidences(
     temperature (float): Scores are divided by it; see `multiner.calibration`.
     RETURNS: Array (spans,), between 0 and 1.
     """
-    result = np.empty(len(spans))
-    number = 0
-    while number < len(spans):
-        first = spans[number].start
-        last = number + 1
-        while last < len(spans) and spans[last].end < first + WORDS_AT_ONCE:
-            last += 1
-        log_probabilities = log_softmax(scores[first : spans[last - 1].end + 1].astype(np.float64) / temperature)
-        for start, end, label in spans[number:last]:
-            begin, row, after = 2 * labels.index(label) + 1, start - first, end - first
-            total = log_probabilities[row, begin]
-            if after > row + 1:
-                total += log_probabilities[row + 1 : after, begin + 1].sum()
+    result = []
+    for some in _near_each_other(spans):
+        first = some[0].start
+        log_probabilities = log_softmax(scores[first : some[-1].end + 1].astype(np.float64) / temperature)
+        for start, end, label in some:
+            begin = 2 * labels.index(label) + 1
+            of_span = log_probabilities[start - first : end - first + 1]
+            total = of_span[0, begin] + of_span[1 : end - start, begin + 1].sum()
             if end < len(scores):
-                total += math.log1p(-min(math.exp(log_probabilities[after, begin + 1]), 1 - 1e-12))
-            result[number] = math.exp(total)
-            number += 1
-    return result.astype(np.float32)
+                total += math.log1p(-min(math.exp(of_span[-1, begin + 1]), 1 - 1e-12))
+            result.append(math.exp(total))
+    return np.array(result, np.float32)
+
+
+def _near_each_other(spans: Sequence[Span]) -> Iterator[list[Span]]:
+    """Spans in their order, as many at a time as reach over few words; one alone may reach over more."""
+    some: list[Span] = []
+    for span in spans:
+        if some and span.end - some[0].start > WORDS_AT_ONCE:
+            yield some
+            some = []
+        some.append(span)
+    if some:
+        yield some
