@@ -15,8 +15,6 @@ from multiner.scoring import WindowTooLarge, halving, network_scorer, one_ahead
 from .test_concurrency import STREAM
 from .test_pipe import entities, scores
 
-CPU = torch.device("cpu")
-
 
 def batch_of(lengths: list[int]) -> Batch:
     """Windows of so many pieces, of which each is a word."""
@@ -83,7 +81,7 @@ def test_in_bfloat16_all_is_computed_with_other_weights_and_the_network_keeps_it
     shim.network.eval()
     batch = next(iter(shim.batcher([trained.make_doc(text) for text in STREAM])))
     exact, rounded = (
-        network_scorer(shim.network, number_type, shim.reading.pad, CPU)(batch)
+        network_scorer(shim.network, number_type, shim.reading.pad)(batch)
         for number_type in (torch.float32, torch.bfloat16)
     )
     assert exact.dtype is rounded.dtype is torch.float32
@@ -95,7 +93,7 @@ def test_in_bfloat16_all_is_computed_with_other_weights_and_the_network_keeps_it
 def test_a_pipeline_finds_with_the_network_as_it_is_what_it_finds_otherwise(trained, monkeypatch):
     shim = trained.get_pipe("ner").shim
     expected = list(trained.pipe(STREAM))
-    as_it_is = halving(network_scorer(shim.network.eval(), torch.float32, shim.reading.pad, CPU))
+    as_it_is = halving(network_scorer(shim.network.eval(), torch.float32, shim.reading.pad))
     monkeypatch.setattr(shim, "_scorer", partial(one_ahead, as_it_is))
     for doc, wanted in zip(trained.pipe(STREAM), expected, strict=True):
         assert entities(doc) == entities(wanted)

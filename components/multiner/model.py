@@ -341,9 +341,8 @@ class TaggerShim(Shim):
 
             return partial(beside_each_other, score_packed)
         number_type = floating_format(self.cfg["precision"], self.device)
-        if self.device.type == "cpu":
-            return partial(beside_each_other, network_scorer(self.network, number_type, self.reading.pad, self.device))
-        return partial(one_ahead, halving(network_scorer(self.network, number_type, self.reading.pad, self.device)))
+        score = network_scorer(self.network, number_type, self.reading.pad)
+        return partial(beside_each_other, score) if self.device.type == "cpu" else partial(one_ahead, halving(score))
 
     def compute_in(self, precision: Precision, float_layers: Sequence[int] = ()) -> None:
         """Predict in this number format from now on; see `Classifier`."""

@@ -31,12 +31,14 @@ class WindowTooLarge(UserError, RuntimeError):
         )
 
 
-def network_scorer(network: WordTagger, number_type: torch.dtype, pad: int, device: torch.device) -> Scorer:
+def network_scorer(network: WordTagger, number_type: torch.dtype, pad: int) -> Scorer:
     """What scores batches with the network's weights as they are, on the device that they are on.
 
     number_type (torch.dtype): In bfloat16 all is computed with a copy of the weights in that format. The range of
         float16 is too small for that: sums and norms stay float32 there.
+    pad (int): The piece that windows are filled up with.
     """
+    device = network.head.weight.device
     if number_type is torch.bfloat16:
         # What frozen layers have given is for training alone.
         network = copy.deepcopy(network, {id(network.frozen): None}).to(number_type)
