@@ -17,6 +17,7 @@ import torch
 
 # More would wait for Python's lock; with more threads than that several compute one batch.
 MOST_AT_ONCE = 8
+_BEING_MADE = threading.Lock()
 Given = TypeVar("Given")
 Result = TypeVar("Result")
 
@@ -42,7 +43,7 @@ def beside_each_other(function: Callable[[Given], Result], each: Iterable[Given]
     if at_once == 1:
         yield from in_turn(function, every)
         return
-    with _BEING_MADE:
+    with _BEING_MADE:  # one alone, which two threads that begin to predict then share
         pool = _pool(at_once, torch.get_num_threads() // at_once)
     waiting: deque[tuple[Given, Future[Result]]] = deque()
     try:
@@ -60,9 +61,6 @@ def beside_each_other(function: Callable[[Given], Result], each: Iterable[Given]
 def _next(waiting: deque[tuple[Given, Future[Result]]]) -> tuple[Given, Result]:
     given, result = waiting.popleft()
     return given, result.result()
-
-
-_BEING_MADE = threading.Lock()
 
 
 @cache
@@ -83,5 +81,5 @@ def _pool(at_once: int, threads: int) -> ThreadPoolExecutor:
     return pool
 
 
-# The threads of a process stay behind when it is forked.
-os.register_at_fork(after_in_child=_pool.cache_clear)
+if hasattr(os, "register_at_fork"):  # where processes can be forked at all: their threads stay behind then
+    os.register_at_fork(after_in_child=_pool.cache_clear)
