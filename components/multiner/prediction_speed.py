@@ -219,14 +219,15 @@ def measure_speed(
         save_classifier(pipe, material.classifier)
         save_encoder(pipe, material.encoder)
         plain = [text.text for text in texts]
-        found: dict[str, list[Measurement]] = {name: [] for name in ways()}
+        every_way = ways()
+        found: dict[str, list[Measurement]] = {name: [] for name in every_way}
         for number in range(rounds):
-            for name, way in ways().items():
+            for name, way in every_way.items():
                 watch(f"{name}, round {number + 1} of {rounds}")
                 found[name].append(in_own_process(_measure, way, material, plain, list(short)))
     expected = _labels(docs, found["ours, float32"][0].entities)
     rows = {}
-    for name, way in ways().items():
+    for name, way in every_way.items():
         rows[name] = _speed_of(found[name], words, pieces, operations)
         if way.same_weights:
             entities = found[name][0].entities
