@@ -67,7 +67,7 @@ class Int8Linear:
         # long as the product. `aminmax` or a norm in their place are many times slower.
         greatest = vectors.abs().amax(1, keepdim=True).clamp_min_(SMALLEST)
         whole = torch.mul(vectors, GREATEST_INT8 / greatest).round_().to(torch.int8)
-        # oneDNN is fast where these have no sign: 128 more, which the highest bit turned over is, and told to be zero.
+        # oneDNN is fast where these have no sign. Turning the highest bit over adds 128, and it is told that this is 0.
         shifted = whole.view(torch.uint8).bitwise_xor_(128)
         given = torch.ops.onednn.qlinear_pointwise(
             shifted, 1.0, 128, self._weight, self._scale, self._zeros, None, 1.0, 0, torch.float32, "none", [], "none"
