@@ -40,14 +40,14 @@ def copy_of(nlp):
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_the_temperature_of_the_data_is_found_again(temperature):
     outcomes = compare(*drawn(temperature), LABELS)
-    assert fit_temperature(outcomes, LABELS) == pytest.approx(temperature, rel=0.15)
+    assert fit_temperature(outcomes) == pytest.approx(temperature, rel=0.15)
 
 
 def test_the_fit_lessens_the_calibration_error():
     outcomes = compare(*drawn(3.0), LABELS)
-    fitted = fit_temperature(outcomes, LABELS)
+    fitted = fit_temperature(outcomes)
     before, after = (
-        calibration_error(confidences(outcomes.scores, outcomes.spans, LABELS, temperature), outcomes.right)
+        calibration_error(confidences(outcomes.scores, outcomes.entities, temperature), outcomes.right)
         for temperature in (1.0, fitted)
     )
     assert after < 0.05
@@ -59,15 +59,16 @@ def test_documents_do_not_touch_each_other():
     scores = np.array([[0.0, 5.0, 0, 0, 0]])
     inside = np.array([[0.0, 0, 9.0, 0, 0]])
     outcomes = compare([scores, inside], [[Span(0, 1, "A")], []], LABELS)
-    alone = confidences(scores, [Span(0, 1, "A")], LABELS)
-    assert confidences(outcomes.scores, outcomes.spans, LABELS)[0] == pytest.approx(alone[0])
+    alone = compare([scores], [[Span(0, 1, "A")]], LABELS)
+    (sure,) = confidences(alone.scores, alone.entities)
+    assert confidences(outcomes.scores, outcomes.entities)[0] == pytest.approx(sure)
     assert outcomes.right.tolist()[0] is True
 
 
 def test_without_a_choice_the_temperature_is_one():
     right = compare([np.eye(TAGS)[[1]] * 9], [[Span(0, 1, "A")]], LABELS)
-    assert fit_temperature(right, LABELS) == 1.0
-    assert fit_temperature(compare([], [], LABELS), LABELS) == 1.0
+    assert fit_temperature(right) == 1.0
+    assert fit_temperature(compare([], [], LABELS)) == 1.0
 
 
 def test_the_error_is_the_distance_between_confidence_and_share_of_right_ones():

@@ -14,7 +14,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from multiner.crf import LEAST, forward_backward, log_marginals, loss_of
-from multiner.decoding import best_legal_tags
+from multiner.decoding import best_legal_tags, in_a_row
 from multiner.manifest import ModelFilesError
 from multiner.optimizer import AdamW
 from multiner.pipe import ComponentError
@@ -98,7 +98,7 @@ def test_scores_however_far_apart_give_numbers():
         assert np.isfinite(loss_of([scores], [np.zeros(3, np.int64)], np.full((TAGS, TAGS), transitions))[0])
     (found,) = log_marginals([scores], np.full((TAGS, TAGS), 3.0))
     assert np.all(np.isfinite(found)) and found.min() >= np.log(LEAST) - 1e-3
-    assert best_legal_tags(found).tolist() == [1, 2, 2]
+    assert best_legal_tags(in_a_row(found, [3])).tolist() == [1, 2, 2, 0]
 
 
 @pytest.mark.parametrize("diverged", [inf, np.nan])

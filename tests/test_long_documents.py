@@ -71,7 +71,7 @@ def test_200_000_words_have_the_scores_and_entities_of_their_windows(reader):
         )
     # So are the entities inside a window's kept part, but for the few places where the best tags are not legal: they
     # are repaired along the whole document, which is more than a window sees.
-    places, _ = pipe._decode(doc, scores)
+    ((places, _),) = pipe.decode([doc], [scores])
     found = {start: (start, end, label) for start, end, label in places}
     compared = different = 0
     for window, (own, _) in zip(chosen, pipe.predict(alone), strict=True):

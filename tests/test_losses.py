@@ -7,7 +7,7 @@ import pytest
 import spacy
 from spacy.tokens import Doc
 
-from multiner.decoding import best_legal_tags, spans_of
+from multiner.decoding import best_legal_tags, entities_of, in_a_row, spans_of
 from multiner.losses import describe_losses, word_losses
 from multiner.predictions import Predictions, predict, word_spans
 from multiner.tags import IGNORED
@@ -26,7 +26,9 @@ def predictions_of(gold: list[Doc], probabilities: list[list[list[float]]]) -> P
         predicted=[Doc(NLP.vocab, words=[token.text for token in doc]) for doc in gold],
         raw=gold,
         gold_spans=list(map(word_spans, gold)),
-        predicted_spans=[spans_of(best_legal_tags(scored), LABELS) for scored in scores],
+        predicted_spans=[
+            spans_of(entities_of(best_legal_tags(in_a_row(scored, [len(scored)]))), LABELS) for scored in scores
+        ],
         confidences=None,
         scores=scores,
         labels=LABELS,

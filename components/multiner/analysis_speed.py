@@ -12,7 +12,7 @@ from spacy.tokens import Span as DocSpan
 from spacy.vocab import Vocab
 
 from .analysis import analyse, write_analysis
-from .decoding import best_legal_tags, confidences, spans_of
+from .decoding import best_legal_tags, confidences, entities_of, in_a_row, spans_of
 from .docbins import read_docs, without_annotation
 from .evaluation import account
 from .losses import tag_numbers
@@ -31,8 +31,10 @@ def disturbed(gold: Sequence[Doc], seed: int) -> Predictions:
     for doc in gold:
         scores = generator.normal(0, NOISE, (len(doc), 1 + 2 * len(labels))).astype(np.float32)
         scores[np.arange(len(doc)), tag_numbers(word_spans(doc), len(doc), labels)] += SURENESS
-        found = spans_of(best_legal_tags(scores), labels)
-        known = confidences(scores, found, labels)
+        rows = in_a_row(scores, [len(doc)])
+        entities = entities_of(best_legal_tags(rows))
+        found = spans_of(entities, labels)
+        known = confidences(rows.scores, entities)
         system = without_annotation(doc)
         system.set_ents([DocSpan(system, start, end, label=label) for start, end, label in found])
         predicted.append(system)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .decoding import Floats, best_legal_tags, confidences, spans_of
+from .decoding import Entities, Floats, best_legal_tags, confidences, entities_of, in_a_row, spans_of
 from .tags import Span
 
 BINS = 15
@@ -24,12 +24,12 @@ class Outcomes(NamedTuple):
     """What was found in some documents, and what of it is right.
 
     scores (array (words, tags)): Of all documents, one after another; after each one a row that continues nothing.
-    spans (list[Span]): The entities found, by their rows.
-    right (array (spans,)): Whether each is an entity of the gold data, with the same words and label.
+    entities (Entities): Those that were found, by their rows.
+    right (array (entities,)): Whether each is an entity of the gold data, with the same words and label.
     """
 
     scores: Floats
-    spans: list[Span]
+    entities: Entities
     right: NDArray[np.bool_]
 
 
@@ -47,23 +47,22 @@ def compare(scores: Iterable[Floats], gold: Iterable[Sequence[Span]], labels: Se
     scores (Iterable): Array (words, tags) for each document.
     gold (Iterable): The right entities of each document.
     """
-    rows: list[Floats] = []
-    spans: list[Span] = []
-    right: list[bool] = []
-    outside = np.full((1, 1 + 2 * len(labels)), -np.inf)
-    outside[0, 0] = 0.0
-    first = 0
-    for scored, wanted in zip(scores, gold, strict=True):
-        found = spans_of(best_legal_tags(scored), labels)
-        right += [span in wanted for span in found]
-        spans += [Span(first + start, first + end, label) for start, end, label in found]
-        rows += [scored, outside]
-        first += len(scored) + 1
-    together = np.concatenate(rows) if rows else outside
-    return Outcomes(together, spans, np.array(right, dtype=bool))
+    scored = list(scores)
+    lengths = [len(each) for each in scored]
+    outside = np.zeros((0, 1 + 2 * len(labels)))
+    documents = in_a_row(np.concatenate([outside, *scored]), lengths)
+    entities = entities_of(best_legal_tags(documents))
+    first_rows = documents.ends - lengths
+    wanted = {
+        Span(first + start, first + end, label)
+        for first, spans in zip(first_rows.tolist(), gold, strict=True)
+        for start, end, label in spans
+    }
+    right = [span in wanted for span in spans_of(entities, labels)]
+    return Outcomes(documents.scores, entities, np.array(right, dtype=bool))
 
 
-def fit_temperature(outcomes: Outcomes, labels: Sequence[str]) -> float:
+def fit_temperature(outcomes: Outcomes) -> float:
     """The temperature under which what is right and what is not is most likely.
 
     RETURNS: Between 0.2 and 20, or 1 where nothing was found, or all of it or nothing of it is right: then there is no
@@ -73,7 +72,7 @@ def fit_temperature(outcomes: Outcomes, labels: Sequence[str]) -> float:
         return 1.0
 
     def surprise(temperature: float) -> float:
-        sure = confidences(outcomes.scores, outcomes.spans, labels, temperature).astype(np.float64)
+        sure = confidences(outcomes.scores, outcomes.entities, temperature).astype(np.float64)
         sure = sure.clip(1e-7, 1 - 1e-7)
         return float(-np.log(np.where(outcomes.right, sure, 1 - sure)).mean())
 

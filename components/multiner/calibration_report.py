@@ -40,11 +40,11 @@ def describe_calibration(model: str, corpus: Path) -> dict[str, Any]:
         "model": model,
         "corpus": str(corpus),
         "temperature": pipe.cfg["temperature"],
-        "entities": len(outcomes.spans),
+        "entities": len(outcomes.right),
         "share_right": float(outcomes.right.mean()) if len(outcomes.right) else None,
     }
     for when, temperature in (("before", 1.0), ("after", pipe.cfg["temperature"])):
-        sure = confidences(outcomes.scores, outcomes.spans, pipe.labels, temperature)
+        sure = confidences(outcomes.scores, outcomes.entities, temperature)
         report[when] = {
             "error": calibration_error(sure, outcomes.right),
             "bins": [part._asdict() for part in reliability(sure, outcomes.right)],

@@ -10,12 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .decoding import Floats, Integers
+from .decoding import Floats, Integers, of_like_length
 from .tags import IGNORED, legal_transitions
 
 OUTSIDE = 0
-# Sequences of about as many words go through together, and at most so many words with what fills the shorter ones up.
-WORDS_AT_ONCE = 30_000
 # A tag of a lower score than the best one's by more than this is taken to have one lower by this.
 FARTHEST = 200.0
 # The least probability that is told from none.
@@ -79,25 +77,13 @@ def forward_backward(scores: Sequence[Floats], transitions: Floats) -> Chains:
     may_follow = legal_transitions(len(transitions))[1]
     best = transitions[may_follow].astype(np.float64).max()
     weights = np.where(may_follow, np.exp(np.minimum(transitions - best, 0.0)), 0.0)
-    for numbers in _of_like_length([len(each) for each in scores]):
+    for numbers in of_like_length([len(each) for each in scores]):
         part = _together([scores[number] for number in numbers], weights)
         log_sum[numbers] = part.log_sum + best * np.array([len(scores[number]) for number in numbers])
         followings += part.followings
         for number, found in zip(numbers, part.marginals, strict=True):
             marginals[number] = found
     return Chains(log_sum, marginals, followings)
-
-
-def _of_like_length(lengths: Sequence[int]) -> list[list[int]]:
-    """The numbers of sequences that go through together, the longest first; empty ones are left out."""
-    turns: list[list[int]] = []
-    for number in sorted(range(len(lengths)), key=lambda each: -lengths[each]):
-        if not lengths[number]:
-            break
-        if not turns or (len(turns[-1]) + 1) * lengths[turns[-1][0]] > WORDS_AT_ONCE:
-            turns.append([])
-        turns[-1].append(number)
-    return turns
 
 
 def _together(scores: Sequence[Floats], weights: Floats) -> Chains:

@@ -3,7 +3,7 @@
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import srsly
 import torch
 from numpy.typing import NDArray
 from spacy import util
+from spacy.attrs import ENT_IOB, IS_SPACE
 from spacy.errors import Errors
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
@@ -23,7 +24,7 @@ from thinc.api import Config, Model, Optimizer
 
 from . import distributed, ranks
 from .calibration import Outcomes, compare, fit_temperature
-from .decoding import best_legal_tags, confidences, spans_of
+from .decoding import Entities, best_legal_tags, confidences, entities_of, in_a_row, spans_of
 from .docbins import read_docs, visible_words, without_annotation
 from .encoder import EncoderNotFound, load_encoder
 from .errors import UserError
@@ -60,7 +61,7 @@ gradient_checkpointing = false
 """
 INSIDE, BEGIN = 1, 3  # of spaCy's ENT_IOB; a beginning without a label blocks the word from being in an entity
 
-Predictions = list[tuple[list[tuple[int, int, str]], NDArray[np.float32]]]
+Predictions = list[tuple[list[WordSpan], NDArray[np.float32]]]
 
 
 class ComponentError(UserError, ValueError):
@@ -324,20 +325,27 @@ class Multiner(TrainablePipe):
 
     def decode(self, docs: Sequence[Doc], scores: Sequence[Scores]) -> Predictions:
         """The entities that scores spell, and their confidences; see `predict`."""
-        return [self._decode(doc, scored) for doc, scored in zip(docs, scores, strict=True)]
-
-    def _decode(self, doc: Doc, scores: Scores) -> tuple[list[tuple[int, int, str]], NDArray[np.float32]]:
-        known = doc.to_array("ENT_IOB")
-        taken = ((known == INSIDE) | (known == BEGIN)) & (not self.cfg["overwrite_ents"])
-        words = np.flatnonzero(visible_words(doc) | taken)
-        scores = scores[words]
+        if not docs:
+            return []
+        of_words = np.concatenate([doc.to_array([IS_SPACE, ENT_IOB]) for doc in docs])
+        ends = np.cumsum([len(doc) for doc in docs])
+        taken = np.isin(of_words[:, 1], (INSIDE, BEGIN)) & (not self.cfg["overwrite_ents"])
+        words = np.flatnonzero((of_words[:, 0] == 0) | taken)
+        possible = np.concatenate(scores)[words]
         # There nothing but 'no entity' is possible, and the best legal tags around it are looked for.
-        scores[taken[words], 1:] = -np.inf
-        spans = spans_of(best_legal_tags(scores), self.labels)
-        places = [(int(words[start]), int(words[end - 1]) + 1, label) for start, end, label in spans]
-        sure = confidences(scores, spans, self.labels, self.cfg["temperature"])
+        possible[taken[words], 1:] = -np.inf
+        documents = in_a_row(possible, np.diff(np.searchsorted(words, ends), prepend=0))
+        entities = entities_of(best_legal_tags(documents))
+        sure = confidences(documents.scores, entities, self.cfg["temperature"])
         enough = sure >= self.cfg["threshold"]
-        return [place for place, is_enough in zip(places, enough, strict=True) if is_enough], sure[enough]
+        entities, sure = Entities(*(each[enough] for each in entities)), sure[enough]
+        numbers = np.searchsorted(documents.ends, entities.starts)
+        # Of the rows before an entity one is behind each document before its own.
+        before = (ends - [len(doc) for doc in docs])[numbers]
+        first, last = words[entities.starts - numbers] - before, words[entities.ends - 1 - numbers] - before
+        places = spans_of(Entities(first, last + 1, entities.labels), self.labels)
+        parts = pairwise(np.searchsorted(numbers, np.arange(len(docs) + 1)).tolist())
+        return [(places[start:end], sure[start:end]) for start, end in parts]
 
     def calibrate(self, docs: Iterable[Doc], gold: Iterable[Doc]) -> float:
         """Fit the temperature of the confidences, so that of entities with confidence .8 eight in ten are right.
@@ -348,7 +356,7 @@ class Multiner(TrainablePipe):
         gold (Iterable): The same documents with the right entities.
         RETURNS: The temperature.
         """
-        self.cfg["temperature"] = fit_temperature(self.outcomes(docs, gold), self.labels)
+        self.cfg["temperature"] = fit_temperature(self.outcomes(docs, gold))
         return float(self.cfg["temperature"])
 
     def outcomes(self, docs: Iterable[Doc], gold: Iterable[Doc]) -> Outcomes:
