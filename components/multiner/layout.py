@@ -14,13 +14,14 @@ POSITIONS_AFTER_PAD = {
     *{"camembert", "data2vec-text", "longformer", "luke", "mpnet"},
     *{"roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl"},
 }
-# By the names that configurations have for them.
+# By the names that configurations have for them. Each writes over the numbers it is given, which the processor has in
+# its cache just then; for GELU torch has no public function that does so.
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "gelu": functional.gelu,
-    "gelu_new": partial(functional.gelu, approximate="tanh"),
-    "gelu_pytorch_tanh": partial(functional.gelu, approximate="tanh"),
-    "relu": functional.relu,
-    "silu": functional.silu,
+    "gelu": torch.ops.aten.gelu_,
+    "gelu_new": partial(torch.ops.aten.gelu_, approximate="tanh"),
+    "gelu_pytorch_tanh": partial(torch.ops.aten.gelu_, approximate="tanh"),
+    "relu": functional.relu_,
+    "silu": partial(functional.silu, inplace=True),
 }
 # What configurations call what is counted in a `Layout`.
 SIZES = {

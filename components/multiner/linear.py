@@ -51,9 +51,17 @@ class Int8Linear:
     from another.
 
     weight (out, in), bias (out,): Float32.
+    multiply (Callable): What multiplies the rows that come in by numbers: `torch.mul`, or `torch.Tensor.mul_` where
+        nothing else reads them, so that they may be written over while they are in the processor's cache.
     """
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
+    def __init__(
+        self,
+        weight: torch.Tensor,
+        bias: torch.Tensor,
+        multiply: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = torch.mul,
+    ) -> None:
+        self._multiply = multiply
         scale = weight.abs().amax(1).clamp_min_(SMALLEST).div_(greatest_int8_weight())
         whole = (weight / scale[:, None]).round_().to(torch.int8)
         self._weight = torch.ops.onednn.qlinear_prepack(whole, None)
@@ -65,8 +73,8 @@ class Int8Linear:
         """From (rows, in) to (rows, out), float32 both."""
         # Few plain operations, each over rows that are in the cache: where vectors are small they would take as
         # long as the product. `aminmax` or a norm in their place are many times slower.
-        greatest = vectors.abs().amax(1, keepdim=True).clamp_min_(SMALLEST)
-        whole = torch.mul(vectors, GREATEST_INT8 / greatest).round_().to(torch.int8)
+        greatest = torch.maximum(vectors.amax(1, keepdim=True), vectors.amin(1, keepdim=True).neg_())
+        whole = self._multiply(vectors, GREATEST_INT8 / greatest.clamp_min_(SMALLEST)).round_().to(torch.int8)
         # oneDNN is fast where these have no sign. Turning the highest bit over adds 128, and it is told that this is 0.
         shifted = whole.view(torch.uint8).bitwise_xor_(128)
         given = torch.ops.onednn.qlinear_pointwise(

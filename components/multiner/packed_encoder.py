@@ -5,7 +5,7 @@ import, is not needed for it. See `multiner.packed` for how windows are put toge
 prediction: with one product for queries, keys and values, and in the number format that is fastest.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import torch
 from torch.nn import functional
@@ -55,7 +55,7 @@ class PackedEncoder:
         before = f"encoder.layer.{number}."
         names = (f"{before}attention.self.{name}" for name in ("query", "key", "value"))
         queries_keys_values = self._make_linear(number_type, *names)
-        attended = self._make_linear(number_type, f"{before}attention.output.dense")
+        attended = self._make_linear(number_type, f"{before}attention.output.dense", multiply=torch.Tensor.mul_)
         return Layer(
             # Attention over windows as short as sentences takes longer in bfloat16, all the converting included.
             lambda vectors: queries_keys_values(vectors).float().chunk(3, dim=1),
@@ -63,17 +63,24 @@ class PackedEncoder:
             self._make_norm(f"{before}attention.output.LayerNorm"),
             self._make_linear(number_type, f"{before}intermediate.dense"),
             ACTIVATIONS[self._layout.activation],
-            self._make_linear(number_type, f"{before}output.dense"),
+            self._make_linear(number_type, f"{before}output.dense", multiply=torch.Tensor.mul_),
             self._make_norm(f"{before}output.LayerNorm"),
             self._layout.heads,
         )
 
-    def _make_linear(self, number_type: torch.dtype, *names: str) -> Linear:
-        """One layer that gives what these give, behind each other."""
+    def _make_linear(
+        self,
+        number_type: torch.dtype,
+        *names: str,
+        multiply: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = torch.mul,
+    ) -> Linear:
+        """One layer that gives what these give, behind each other; `multiply` as `Int8Linear` has it."""
         weights, biases = ([self._weights[f"{name}.{part}"] for name in names] for part in ("weight", "bias"))
         # One alone is not copied.
         weight, bias = (parts[0] if len(parts) == 1 else torch.cat(parts) for parts in (weights, biases))
-        return Int8Linear(weight, bias) if number_type is torch.int8 else FloatLinear(weight, bias, number_type)
+        if number_type is torch.int8:
+            return Int8Linear(weight, bias, multiply)
+        return FloatLinear(weight, bias, number_type)
 
     def _make_norm(self, name: str) -> Part:
         weight, bias = (self._weights[f"{name}.{part}"].to(self._number_type) for part in ("weight", "bias"))
