@@ -315,3 +315,22 @@ def test_linear_layers_are_those_of_torch(rows, in_order, monkeypatch):
         found = FloatLinear(weight, bias, torch.float32)(vectors)
     torch.testing.assert_close(found, functional.linear(vectors, weight, bias))
     assert found.is_contiguous()
+
+
+def test_rows_that_numbers_are_filled_up_with_change_nothing_and_attend_to_nothing(module, monkeypatch):
+    lengths = [7, 7, 5]
+    ids = pieces_of(module, lengths)
+    everywhere = torch.arange(len(ids))
+    attended = []
+    attend = functional.scaled_dot_product_attention
+
+    def watched(queries, keys, values):
+        attended.append(queries.shape[0] * queries.shape[2])
+        return attend(queries, keys, values)
+
+    with torch.inference_mode():
+        expected = read_alone(module, ids, lengths)
+        monkeypatch.setattr(functional, "scaled_dot_product_attention", watched)
+        found = pack(module, torch.float32)(ids, lengths, everywhere)
+    assert sum(attended) == len(ids) * module.config.num_hidden_layers
+    np.testing.assert_allclose(found, expected, atol=2e-5)

@@ -90,11 +90,13 @@ def _behind_attention(layer: Layer, attended: torch.Tensor, vectors: torch.Tenso
 
 
 def _attend(layer: Layer, vectors: torch.Tensor, groups: Sequence[Group]) -> torch.Tensor:
-    """Attention within each window, array (pieces, width) as the vectors are."""
+    """Attention within each window, array (pieces, width) as the vectors are; rows behind all windows have zeros."""
     packed = layer.queries_keys_values(vectors)
     heads, width = layer.heads, packed[0].shape[1] // layer.heads
+    sizes = [length * windows for length, windows in groups]
+    filling = len(vectors) - sum(sizes)
     # Split and not sliced, which takes gradients longer to go back through.
-    parts = zip(groups, *(each.split([length * windows for length, windows in groups]) for each in packed), strict=True)
+    parts = zip(groups, *(each.split([*sizes, filling]) for each in packed), strict=False)
     attended = []
     # In the format that queries come in; autocast would have bfloat16, see `_own_layer`.
     with torch.autocast("cpu", enabled=False):
@@ -102,6 +104,8 @@ def _attend(layer: Layer, vectors: torch.Tensor, groups: Sequence[Group]) -> tor
             queries, keys, values = (each.view(windows, length, heads, width).transpose(1, 2) for each in part)
             result = functional.scaled_dot_product_attention(queries, keys, values)
             attended.append(result.transpose(1, 2).reshape(-1, heads * width))
+    if filling:
+        attended.append(packed[0].new_zeros(filling, heads * width))
     return attended[0] if len(attended) == 1 else torch.cat(attended)
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from .layout import ACTIVATIONS, Layout, shapes_of
 from .linear import FloatLinear, Int8Linear, Linear
-from .packed import Group, Layer, Part, groups_of, through_layers
+from .packed import Layer, Part, groups_of, through_layers
 
 # Up to so many, rows are counted more closely: here a few more of them are felt.
 FEW_ROWS = 128
@@ -102,8 +102,6 @@ class PackedEncoder:
         groups = groups_of(lengths)
         positions = torch.cat([self._positions[:length].repeat(windows, 1) for length, windows in groups])
         positions = functional.pad(positions, (0, 0, 0, filling))
-        if filling:
-            groups = [*groups, Group(filling, 1)]
         vectors = functional.embedding(_filled(ids, filling), self._pieces).add_(positions)
         vectors = self._norm(vectors.to(self._number_type))
         if self._widen is not None:
