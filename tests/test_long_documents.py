@@ -20,7 +20,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from multiner import batches as batches_module
-from multiner.model import TaggerShim
+from multiner.model import BatchesScorer, TaggerShim
 from multiner.sentence_ends import sentence_ends
 from multiner.windows import Window, plan_sentences, plan_windows
 
@@ -120,7 +120,7 @@ def test_memory_grows_with_a_documents_scores_and_nothing_else(reader, monkeypat
         return ((batch, torch.zeros(len(batch.places), 7)) for batch in batches)
 
     pipe = reader.get_pipe("ner")
-    monkeypatch.setattr(pipe.shim, "_scorer", nothing)
+    monkeypatch.setattr(pipe.shim, "_scorer", BatchesScorer(nothing))
     pipe.model.predict([Doc(reader.vocab, words=many_words(1000))])  # remembers how words are cut
     peaks = []
     for count in (20_000, 200_000):
@@ -170,14 +170,14 @@ def test_capacity_is_never_exceeded(reader, monkeypatch):
     make = TaggerShim._make_scorer
 
     def watched(self, network):
-        score = make(self, network)
+        scorer = make(self, network)
 
         def watch(batches):
-            for batch, scored in score(batches):
+            for batch, scored in scorer.score(batches):
                 longest.extend(batch.lengths)
                 yield batch, scored
 
-        return watch
+        return scorer._replace(score=watch)
 
     monkeypatch.setattr(TaggerShim, "_make_scorer", watched)
     reader.get_pipe("ner").shim.to_device("cpu", 0)  # forgets how it scored before

@@ -31,9 +31,12 @@ def spoil(monkeypatch, layers):
     make = quantising.TaggerShim._make_scorer
 
     def spoilt(self, network):
-        score = make(self, network)
+        scorer = make(self, network)
         is_bad = self.cfg["precision"] == "int8" and not set(layers) <= set(self.cfg["float_layers"])
-        return (lambda batches: ((batch, scored * 0.0) for batch, scored in score(batches))) if is_bad else score
+        nothing = scorer._replace(
+            score=lambda batches: ((batch, 0.0 * scored) for batch, scored in scorer.score(batches))
+        )
+        return nothing if is_bad else scorer
 
     monkeypatch.setattr(quantising.TaggerShim, "_make_scorer", spoilt)
 

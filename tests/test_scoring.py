@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multiner.batches import Batch, halves
+from multiner.model import BatchesScorer
 from multiner.scoring import WindowTooLarge, halving, network_scorer, one_ahead
 
 from .test_concurrency import STREAM
@@ -94,7 +95,7 @@ def test_a_pipeline_finds_with_the_network_as_it_is_what_it_finds_otherwise(trai
     shim = trained.get_pipe("ner").shim
     expected = list(trained.pipe(STREAM))
     as_it_is = halving(network_scorer(shim.network.eval(), torch.float32, shim.reading.pad))
-    monkeypatch.setattr(shim, "_scorer", partial(one_ahead, as_it_is))
+    monkeypatch.setattr(shim, "_scorer", BatchesScorer(partial(one_ahead, as_it_is)))
     for doc, wanted in zip(trained.pipe(STREAM), expected, strict=True):
         assert entities(doc) == entities(wanted)
         assert scores(doc) == pytest.approx(scores(wanted), abs=1e-4)

@@ -72,6 +72,23 @@ def test_what_one_raises_is_raised_after_those_before_it():
         next(results)
 
 
+def test_what_fits_into_one_batch_is_shared_out_to_all_threads(trained, monkeypatch):
+    shim = trained.get_pipe("ner").shim
+    trained(STREAM[0])  # now there is what scores batches
+    scored = []
+    scorer = shim._scorer
+    monkeypatch.setattr(shim, "_scorer", scorer._replace(score=lambda batches: scorer.score(watched(batches, scored))))
+    list(trained.pipe(STREAM[:20]))
+    assert len(scored) == 2 and sum(scored) <= shim.cfg["batch_pieces"]
+
+
+def watched(batches, scored):
+    """The same batches; how many pieces each has is noted down."""
+    for batch in batches:
+        scored.append(len(batch.ids))
+        yield batch
+
+
 def test_a_pipeline_finds_with_two_threads_what_it_finds_with_one(trained):
     batcher = trained.get_pipe("ner").shim.batcher
     assert len(list(batcher([trained.make_doc(text) for text in STREAM]))) > 1

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from .encoder import Reading
 from .pieces import PieceCutter, Pieces
 from .sentence_ends import sentence_ends
-from .windows import Window, batches_by_pieces, places_in_rows, plan_sentences, plan_windows
+from .windows import Window, batches_beside_each_other, places_in_rows, plan_sentences, plan_windows
 
 # A word may take up at most this share of a window, so that it always has neighbours in view.
 LONGEST_WORD = 4
@@ -80,10 +80,13 @@ class DocBatcher:
         """The pieces of documents, word by word."""
         return self.cutter([orth for doc in docs for orth in doc.to_array(ORTH).tolist()], _text_lookup(docs))
 
-    def __call__(self, docs: Sequence[Doc], piece_rows: NDArray[np.int64] | None = None) -> Iterator[Batch]:
+    def __call__(
+        self, docs: Sequence[Doc], piece_rows: NDArray[np.int64] | None = None, at_once: int = 1
+    ) -> Iterator[Batch]:
         """The batches of documents.
 
         piece_rows (array (words,)): If every piece is to be scored, the row of the first piece of each word.
+        at_once (int): How many of them are computed beside each other.
 
         They are made in turns of about `WORDS_AT_ONCE` words, wherever documents begin and end, so that what is held
         does not grow with them.
@@ -97,7 +100,7 @@ class DocBatcher:
             if next_first == first:
                 turn *= 2  # all of it is the start of one window, as long white space without pieces is
             else:
-                yield from self._fill(pieces, windows, first, piece_rows)
+                yield from self._fill(pieces, windows, first, piece_rows, at_once)
             first = next_first
 
     def _windows(
@@ -137,7 +140,7 @@ class DocBatcher:
         return plan_windows(counts, self.capacity, self.overlap, keep_start)
 
     def _fill(
-        self, pieces: Pieces, windows: list[Window], first: int, piece_rows: NDArray[np.int64] | None
+        self, pieces: Pieces, windows: list[Window], first: int, piece_rows: NDArray[np.int64] | None, at_once: int
     ) -> Iterator[Batch]:
         """Put windows into batches; `first` is added to the numbers of their words."""
         reading = self._reading
@@ -146,8 +149,9 @@ class DocBatcher:
         windows = [window for window in windows if pieces.counts[window.keep_start : window.keep_end].any()]
         lengths = [int(ends[window.end - 1] - starts[window.start]) for window in windows]
         before, special = len(reading.prefix), len(reading.prefix) + len(reading.suffix)
-        for members in batches_by_pieces([length + special for length in lengths], self._batch_pieces):
-            every_length = [lengths[member] + special for member in members]
+        read = [length + special for length in lengths]
+        for members in batches_beside_each_other(read, self._batch_pieces, at_once):
+            every_length = [read[member] for member in members]
             ids = np.empty(sum(every_length), np.int64)
             places, rows = [], []
             begin = 0
@@ -159,11 +163,11 @@ class DocBatcher:
                 ids[begin + before : end] = pieces.ids[first_piece : first_piece + length]
                 ids[end : begin + length + special] = reading.suffix
                 if piece_rows is None:
-                    read, own_rows = np.stack([starts[kept], ends[kept] - 1][: self._ends_named], 1), first + kept
+                    known_by, own_rows = np.stack([starts[kept], ends[kept] - 1][: self._ends_named], 1), first + kept
                 else:
-                    read = np.arange(starts[kept[0]], ends[kept[-1]])[:, None]
-                    own_rows = piece_rows[first + kept[0]] + read[:, 0] - read[0, 0]
-                places.append(read - first_piece + before + begin)
+                    known_by = np.arange(starts[kept[0]], ends[kept[-1]])[:, None]
+                    own_rows = piece_rows[first + kept[0]] + known_by[:, 0] - known_by[0, 0]
+                places.append(known_by - first_piece + before + begin)
                 rows.append(own_rows)
                 begin += length + special
             yield Batch(ids, every_length, np.concatenate(places), np.concatenate(rows))

@@ -48,7 +48,7 @@ from .precision import Precision, arithmetic, floating_format, number_format
 from .remembered import RememberedAlone
 from .scoring import Scorer, halving, network_scorer, one_ahead
 from .storage import STORAGES, Storage, pack, unpack
-from .threads import beside_each_other, in_turn
+from .threads import beside_each_other, in_turn, most_at_once
 from .word_pieces import WORD_PIECES, WordPieces, ends_named, wanted_pieces
 
 keep_few_products()
@@ -177,7 +177,11 @@ def forward(
     return result
 
 
-BatchesScorer = Callable[[Iterable[Batch]], Iterator[tuple[Batch, torch.Tensor]]]
+class BatchesScorer(NamedTuple):
+    """What scores batches, and whether it computes several beside each other."""
+
+    score: Callable[[Iterable[Batch]], Iterator[tuple[Batch, torch.Tensor]]]
+    beside: bool = False
 
 
 class _Saved(NamedTuple):
@@ -319,8 +323,9 @@ class TaggerShim(Shim):
     def _predict(self, head: WordHead, docs: Sequence[Doc]) -> list[Scores]:
         scores = np.zeros((sum(map(len, docs)), head.head.out_features), np.float32)
         # Two threads may make one each, which are alike.
-        score = self._scorer = self._scorer or self._make_scorer(head)
-        for batch, scored in score(self.batcher(docs)):
+        scorer = self._scorer = self._scorer or self._make_scorer(head)
+        at_once = most_at_once() if scorer.beside else 1
+        for batch, scored in scorer.score(self.batcher(docs, at_once=at_once)):
             scores[batch.rows] = scored.cpu().numpy()
         return _split(scores, docs)
 
@@ -330,7 +335,7 @@ class TaggerShim(Shim):
             number_type = number_format(self.cfg["precision"], self.device)
             if self._model is not None and self._model.frozen is not None and number_type is torch.float32:
                 # What the frozen layers give for dev is the same after each epoch.
-                return partial(in_turn, torch.inference_mode()(self._make_learner(self._model)))
+                return BatchesScorer(partial(in_turn, torch.inference_mode()(self._make_learner(self._model))))
             packed = PackedEncoder(self.layout, self._encoder_weights(), number_type, self.cfg["float_layers"])
 
             @torch.inference_mode()
@@ -339,10 +344,12 @@ class TaggerShim(Shim):
                 ids = torch.from_numpy(batch.ids)
                 return head.score_pieces(packed(ids, batch.lengths, wanted, head.mixed_layers), places)
 
-            return partial(beside_each_other, score_packed)
+            return BatchesScorer(partial(beside_each_other, score_packed), beside=True)
         number_type = floating_format(self.cfg["precision"], self.device)
         score = network_scorer(self.network, number_type, self.reading.pad)
-        return partial(beside_each_other, score) if self.device.type == "cpu" else partial(one_ahead, halving(score))
+        if self.device.type == "cpu":
+            return BatchesScorer(partial(beside_each_other, score), beside=True)
+        return BatchesScorer(partial(one_ahead, halving(score)))
 
     def compute_in(self, precision: Precision, float_layers: Sequence[int] = ()) -> None:
         """Predict in this number format from now on; see `Classifier`."""

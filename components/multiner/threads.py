@@ -22,6 +22,11 @@ Given = TypeVar("Given")
 Result = TypeVar("Result")
 
 
+def most_at_once() -> int:
+    """How many batches are computed beside each other, if there are so many."""
+    return min(torch.get_num_threads(), MOST_AT_ONCE)
+
+
 def in_turn(function: Callable[[Given], Result], each: Iterable[Given]) -> Iterator[tuple[Given, Result]]:
     """What a function gives for each, computed with all threads of torch."""
     for given in each:
@@ -38,7 +43,7 @@ def beside_each_other(function: Callable[[Given], Result], each: Iterable[Given]
     """
     remaining = iter(each)
     first = list(islice(remaining, 2))
-    at_once = min(torch.get_num_threads(), MOST_AT_ONCE) if len(first) > 1 else 1
+    at_once = most_at_once() if len(first) > 1 else 1
     every = chain(first, remaining)
     if at_once == 1:
         yield from in_turn(function, every)

@@ -12,6 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+# With fewer pieces, two batches beside each other take as long as one of both that all threads compute.
+WORTH_A_BATCH = 64
+
 
 class Window(NamedTuple):
     """A stretch of a document that the encoder reads at once, in words counted from the document's start.
@@ -86,23 +89,40 @@ def plan_sentences(
     return windows
 
 
-def batches_by_pieces(lengths: Sequence[int], budget: int) -> list[list[int]]:
+def batches_by_pieces(lengths: Sequence[int], budget: int, least: int = 1) -> list[list[int]]:
     """Group sequences so that a batch, filled up to its longest, holds at most `budget` pieces.
 
     Long goes with long, so little is filled up. The longest come first: if memory does not suffice, that shows
     at once. A sequence longer than the budget is a batch of its own.
 
     lengths (Sequence[int]): Pieces of each sequence, special pieces included.
+    least (int): How many batches of about as many pieces each there are at least, as far as sequences can be parted.
     RETURNS: The indices of the sequences of each batch.
     """
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    share = sum(lengths) / least
+    before = 0
     batches: list[list[int]] = []
     for index in order:
-        if batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= budget:
+        fits = batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= budget
+        if fits and before < share * len(batches):
             batches[-1].append(index)
         else:
             batches.append([index])
+        before += lengths[index]
     return batches
+
+
+def batches_beside_each_other(lengths: Sequence[int], budget: int, at_once: int) -> list[list[int]]:
+    """Group sequences as `batches_by_pieces` does, so that nobody waits where so many batches are computed at once.
+
+    There are as many of about the same size as make whole turns, if that leaves each of them enough to compute.
+    """
+    batches = batches_by_pieces(lengths, budget)
+    least = -(-len(batches) // at_once) * at_once
+    if at_once == 1 or not batches or sum(lengths) < least * WORTH_A_BATCH:
+        return batches
+    return batches_by_pieces(lengths, budget, least)
 
 
 def places_in_rows(lengths: Sequence[int]) -> NDArray[np.int64]:
