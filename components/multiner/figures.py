@@ -33,8 +33,8 @@ def describe_machine() -> dict[str, Any]:
 def processor_in(cpuinfo: str) -> str:
     """The first processor that Linux tells of in /proc/cpuinfo; empty if it has no name there.
 
-    Family and model come with it: what is lent out as a part of a machine is called "AMD EPYC" in two generations, of
-    which one multiplies twice as fast as the other.
+    Family and model come with it: virtual machines call two generations "AMD EPYC", of which one multiplies floats
+    twice as fast as the other.
     """
     about: dict[str, str] = {}
     for line in cpuinfo.partition("\n\n")[0].splitlines():
