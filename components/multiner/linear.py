@@ -8,6 +8,7 @@ from torch.nn import functional
 from .precision import GREATEST_INT8, greatest_int8_weight
 
 Linear = Callable[[torch.Tensor], torch.Tensor]
+Multiply = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 SMALLEST = 1e-30  # of a scale; what a number is divided by must not make it infinite
 
 
@@ -59,7 +60,7 @@ class Int8Linear:
         self,
         weight: torch.Tensor,
         bias: torch.Tensor,
-        multiply: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = torch.mul,
+        multiply: Multiply = torch.mul,
     ) -> None:
         self._multiply = multiply
         scale = weight.abs().amax(1).clamp_min_(SMALLEST).div_(greatest_int8_weight())

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn import functional
 
+from .attention import Attention
 from .layout import first_position
 
 Part = Callable[[torch.Tensor], torch.Tensor]
@@ -28,10 +29,12 @@ class Group(NamedTuple):
 class Layer(NamedTuple):
     """The parts of one layer, in the order in which they are computed, and how many heads its attention has.
 
-    `attended` and `outer` give what is added to the vectors before; in training that is after dropout.
+    `attention` is within equally long windows, see `multiner.attention`; `attended` and `outer` give what is added to
+    the vectors before, in training after dropout.
     """
 
     queries_keys_values: Callable[[torch.Tensor], Sequence[torch.Tensor]]
+    attention: Attention
     attended: Part
     first_norm: Part
     inner: Part
@@ -102,7 +105,7 @@ def _attend(layer: Layer, vectors: torch.Tensor, groups: Sequence[Group]) -> tor
     with torch.autocast("cpu", enabled=False):
         for (length, windows), *part in parts:
             queries, keys, values = (each.view(windows, length, heads, width).transpose(1, 2) for each in part)
-            result = functional.scaled_dot_product_attention(queries, keys, values)
+            result = layer.attention(queries, keys, values)
             attended.append(result.transpose(1, 2).reshape(-1, heads * width))
     if filling:
         attended.append(packed[0].new_zeros(filling, heads * width))
@@ -120,6 +123,7 @@ def _own_layer(layer: Any, heads: int) -> Layer:
     return Layer(
         # Attention is computed in float32: on the way back it takes six times as long in bfloat16.
         lambda vectors: [part(vectors).float() for part in parts],
+        functional.scaled_dot_product_attention,
         lambda vectors: attended.dropout(attended.dense(vectors)),
         attended.LayerNorm,
         layer.intermediate.dense,

@@ -5,13 +5,14 @@ import, is not needed for it. See `multiner.packed` for how windows are put toge
 prediction: with one product for queries, keys and values, and in the number format that is fastest.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch.nn import functional
 
+from .attention import fastest_attention, query_scale
 from .layout import ACTIVATIONS, Layout, shapes_of
-from .linear import FloatLinear, Int8Linear, Linear
+from .linear import FloatLinear, Int8Linear, Linear, Multiply
 from .packed import Layer, Part, groups_of, through_layers
 
 # Up to so many, rows are counted more closely: here a few more of them are felt.
@@ -53,12 +54,12 @@ class PackedEncoder:
 
     def _make_layer(self, number: int, number_type: torch.dtype) -> Layer:
         before = f"encoder.layer.{number}."
-        names = (f"{before}attention.self.{name}" for name in ("query", "key", "value"))
-        queries_keys_values = self._make_linear(number_type, *names)
+        queries_keys_values = self._make_queries_keys_values(number_type, f"{before}attention.self")
         attended = self._make_linear(number_type, f"{before}attention.output.dense", multiply=torch.Tensor.mul_)
         return Layer(
             # Attention over windows as short as sentences takes longer in bfloat16, all the converting included.
             lambda vectors: queries_keys_values(vectors).float().chunk(3, dim=1),
+            fastest_attention(),
             lambda vectors: attended(vectors.to(self._number_type)),
             self._make_norm(f"{before}attention.output.LayerNorm"),
             self._make_linear(number_type, f"{before}intermediate.dense"),
@@ -68,19 +69,21 @@ class PackedEncoder:
             self._layout.heads,
         )
 
-    def _make_linear(
-        self,
-        number_type: torch.dtype,
-        *names: str,
-        multiply: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = torch.mul,
-    ) -> Linear:
-        """One layer that gives what these give, behind each other; `multiply` as `Int8Linear` has it."""
-        weights, biases = ([self._weights[f"{name}.{part}"] for name in names] for part in ("weight", "bias"))
-        # One alone is not copied.
-        weight, bias = (parts[0] if len(parts) == 1 else torch.cat(parts) for parts in (weights, biases))
-        if number_type is torch.int8:
-            return Int8Linear(weight, bias, multiply)
-        return FloatLinear(weight, bias, number_type)
+    def _make_queries_keys_values(self, number_type: torch.dtype, name: str) -> Linear:
+        """One layer that gives queries as `fastest_attention` wants them, keys and values, behind each other."""
+        scale = query_scale(self._layout.width // self._layout.heads)
+        weight, bias = (
+            torch.cat([queries * scale, keys, values])
+            for queries, keys, values in (
+                [self._weights[f"{name}.{each}.{part}"] for each in ("query", "key", "value")]
+                for part in ("weight", "bias")
+            )
+        )
+        return _linear(weight, bias, number_type)
+
+    def _make_linear(self, number_type: torch.dtype, name: str, multiply: Multiply = torch.mul) -> Linear:
+        """`multiply` as `Int8Linear` has it."""
+        return _linear(self._weights[f"{name}.weight"], self._weights[f"{name}.bias"], number_type, multiply)
 
     def _make_norm(self, name: str) -> Part:
         weight, bias = (self._weights[f"{name}.{part}"].to(self._number_type) for part in ("weight", "bias"))
@@ -109,6 +112,14 @@ class PackedEncoder:
         rows = _filled(wanted, _filling(len(wanted)))
         given = through_layers(self._layers, vectors, groups, rows, highest)
         return [each[: len(wanted)].float() for each in given]
+
+
+def _linear(
+    weight: torch.Tensor, bias: torch.Tensor, number_type: torch.dtype, multiply: Multiply = torch.mul
+) -> Linear:
+    if number_type is torch.int8:
+        return Int8Linear(weight, bias, multiply)
+    return FloatLinear(weight, bias, number_type)
 
 
 def _filling(rows: int) -> int:
