@@ -112,6 +112,17 @@ def test_words_are_forgotten_rather_than_memory_filled(tokenizer, monkeypatch):
         assert len(cutter._cuts) <= 3
 
 
+def test_words_that_come_again_are_not_cut_anew(tokenizer, monkeypatch):
+    monkeypatch.setattr("multiner.pieces.REMEMBERED_WORDS", 3)
+    cutter = PieceCutter(tokenizer, UNKNOWN, 64)
+    looked_up = []
+    for turn in range(9):
+        cutter([1, 100 + turn], lambda orth: looked_up.append(orth) or str(orth))
+        assert len(cutter._cuts.keys() | cutter._earlier.keys()) <= 6
+    assert looked_up.count(1) == 1
+    assert len(looked_up) == 1 + 9
+
+
 def test_more_words_at_once_than_are_remembered_are_cut_all_the_same(tokenizer, monkeypatch):
     words = ["Ada", "in", "London", "Grace", "Hopper", "Ada"]
     expected = cut(PieceCutter(tokenizer, UNKNOWN, 64), words)

@@ -1,6 +1,7 @@
 """From documents to batches of pieces: what goes through an encoder at once, and which words it scores."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,8 @@ from tokenizers import Tokenizer
 
 from .encoder import Reading
 from .pieces import PieceCutter, Pieces
-from .sentence_ends import sentence_ends
+from .sentence_ends import may_have_several, sentence_ends
+from .stretches import behind_each_other
 from .windows import Window, batches_beside_each_other, places_in_rows, plan_sentences, plan_windows
 
 # A word may take up at most this share of a window, so that it always has neighbours in view.
@@ -114,15 +116,16 @@ class DocBatcher:
         RETURNS: Pieces; windows in words counted from `first`; and `first` and `keep_start` of the next turn.
         """
         numbers = range(int(np.searchsorted(begins, first, "right")) - 1, int(np.searchsorted(begins, last, "left")))
-        orths = [docs[number].to_array(ORTH) for number in numbers]
-        orths[-1] = orths[-1][: last - begins[numbers[-1]]]
-        orths[0] = orths[0][first - begins[numbers[0]] :]
-        pieces = self.cutter(np.concatenate(orths).tolist(), _text_lookup(docs))
+        arrays = [docs[number].to_array(ORTH) for number in numbers]
+        arrays[-1] = arrays[-1][: last - begins[numbers[-1]]]
+        arrays[0] = arrays[0][first - begins[numbers[0]] :]
+        orths = [array.tolist() for array in arrays]
+        pieces = self.cutter(list(chain.from_iterable(orths)), _text_lookup(docs))
         windows: list[Window] = []
         done = 0
         for number, words in zip(numbers, orths, strict=True):
             counts = pieces.counts[done : done + len(words)]
-            planned = self._plan(docs[number], counts, max(first - int(begins[number]), 0), keep_start)
+            planned = self._plan(docs[number], words, counts, max(first - int(begins[number]), 0), keep_start)
             keep_start = 0
             if last < begins[number + 1]:
                 unfinished = planned.pop()
@@ -132,9 +135,9 @@ class DocBatcher:
             done += len(words)
         return pieces, windows, last, keep_start
 
-    def _plan(self, doc: Doc, counts: NDArray[np.int64], start: int, keep_start: int) -> list[Window]:
+    def _plan(self, doc: Doc, orths: list[int], counts: NDArray[np.int64], start: int, keep_start: int) -> list[Window]:
         """The windows over a document's words from `start` on, counted from there."""
-        if self.whole_words is not None and len(doc) > self.whole_words:
+        if self.whole_words is not None and len(doc) > self.whole_words and may_have_several(doc, orths, start):
             ends = sentence_ends(doc, start, start + len(counts))
             return plan_sentences(counts, ends, self.capacity, self.overlap, keep_start)
         return plan_windows(counts, self.capacity, self.overlap, keep_start)
@@ -143,34 +146,31 @@ class DocBatcher:
         self, pieces: Pieces, windows: list[Window], first: int, piece_rows: NDArray[np.int64] | None, at_once: int
     ) -> Iterator[Batch]:
         """Put windows into batches; `first` is added to the numbers of their words."""
-        reading = self._reading
-        starts = np.cumsum(pieces.counts) - pieces.counts
-        ends = starts + pieces.counts
-        windows = [window for window in windows if pieces.counts[window.keep_start : window.keep_end].any()]
-        lengths = [int(ends[window.end - 1] - starts[window.start]) for window in windows]
+        reading, counts = self._reading, pieces.counts
         before, special = len(reading.prefix), len(reading.prefix) + len(reading.suffix)
-        read = [length + special for length in lengths]
-        for members in batches_beside_each_other(read, self._batch_pieces, at_once):
-            every_length = [read[member] for member in members]
-            ids = np.empty(sum(every_length), np.int64)
-            places, rows = [], []
-            begin = 0
-            for member in members:
-                window, length = windows[member], lengths[member]
-                first_piece, end = starts[window.start], begin + before + length
-                kept = window.keep_start + np.flatnonzero(pieces.counts[window.keep_start : window.keep_end])
-                ids[begin : begin + before] = reading.prefix
-                ids[begin + before : end] = pieces.ids[first_piece : first_piece + length]
-                ids[end : begin + length + special] = reading.suffix
-                if piece_rows is None:
-                    known_by, own_rows = np.stack([starts[kept], ends[kept] - 1][: self._ends_named], 1), first + kept
-                else:
-                    known_by = np.arange(starts[kept[0]], ends[kept[-1]])[:, None]
-                    own_rows = piece_rows[first + kept[0]] + known_by[:, 0] - known_by[0, 0]
-                places.append(known_by - first_piece + before + begin)
-                rows.append(own_rows)
-                begin += length + special
-            yield Batch(ids, every_length, np.concatenate(places), np.concatenate(rows))
+        begins = np.concatenate([[0], np.cumsum(counts)])  # of the pieces of each word, and where the last ones end
+        table = np.array(windows, np.int64).reshape(-1, len(Window._fields))
+        table = table[begins[table[:, 2]] < begins[table[:, 3]]]  # those with anything to score
+        every_length = begins[table[:, 1]] - begins[table[:, 0]]
+        for members in batches_beside_each_other((every_length + special).tolist(), self._batch_pieces, at_once):
+            start, _, keep_start, keep_end = table[members].T
+            lengths = every_length[members]
+            ends = np.cumsum(lengths + special)
+            firsts = ends - len(reading.suffix) - lengths
+            ids = np.empty(ends[-1], np.int64)
+            ids[firsts[:, None] + np.arange(-before, 0)] = reading.prefix
+            ids[behind_each_other(firsts, lengths)] = pieces.ids[behind_each_other(begins[start], lengths)]
+            ids[ends[:, None] + np.arange(-len(reading.suffix), 0)] = reading.suffix
+            words = behind_each_other(keep_start, keep_end - keep_start)
+            moved = np.repeat(firsts - begins[start], keep_end - keep_start)  # how far, into the batch
+            visible = counts[words] > 0
+            words, moved = words[visible], moved[visible]
+            if piece_rows is None:
+                known_by, rows = np.stack([begins[words], begins[words + 1] - 1][: self._ends_named], 1), first + words
+            else:
+                known_by, moved = behind_each_other(begins[words], counts[words])[:, None], moved.repeat(counts[words])
+                rows = behind_each_other(piece_rows[first + words], counts[words])
+            yield Batch(ids, (lengths + special).tolist(), known_by + moved[:, None], rows)
 
 
 def fill_up(batch: Batch, pad: int, device: torch.device) -> Filled:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .stretches import behind_each_other
 from .tags import Span, legal_transitions
 
 Floats = NDArray[np.floating]
@@ -162,7 +163,7 @@ def confidences(scores: Floats, entities: Entities, temperature: float = 1.0) ->
     begin, inside = 2 * labels + 1, 2 * labels + 2
     lengths = ends - starts
     firsts = np.cumsum(lengths) - lengths
-    rows = np.arange(lengths.sum()) + np.repeat(starts - firsts, lengths)
+    rows = behind_each_other(starts, lengths)
     tags = np.repeat(inside, lengths)
     tags[firsts] = begin
     totals = np.add.reduceat(_log_probabilities(scores, rows, tags, temperature), firsts)

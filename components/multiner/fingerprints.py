@@ -16,8 +16,8 @@ CODE = (
     *("attention", "augmentation", "batches", "calibration", "checkpoints", "crf", "decoding", "distributed"),
     *("divergence", "docbins", "embedding", "encoder", "frozen", "gradients", "layout", "linear", "loop", "matching"),
     *("model", "network", "objective", "onednn", "optimizer", "packed", "packed_encoder", "pieces", "pipe"),
-    *("precision", "ranks", "remembered", "scoring", "self_training", "sentence_ends", "shared", "tags", "threads"),
-    *("tokenizer", "training", "windows", "word_pieces"),
+    *("precision", "ranks", "remembered", "scoring", "self_training", "sentence_ends", "shared", "stretches", "tags"),
+    *("threads", "tokenizer", "training", "windows", "word_pieces"),
 )
 
 

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-# Memory has a bound however long a process runs, and whatever it reads: so many words take some 7 MB. What is forgotten
-# is only cut again, and words that come again and again are remembered anew at once. A batch that has more different
-# words than this by itself is remembered until the next one.
+# Memory has a bound however long a process runs, and whatever it reads: twice so many words take some 14 MB. A batch
+# that has more different words than this by itself is remembered until the next one.
 REMEMBERED_WORDS = 50_000
 # No piece of the usual vocabularies is made of more characters (XLM-R's longest has 16).
 LONGEST_PIECE = 32
@@ -50,6 +49,7 @@ class PieceCutter:
         added = tokenizer.get_added_tokens_decoder()
         self._special = {piece for piece, token in added.items() if token.special} - {unknown}
         self._cuts: dict[int, bytes] = {}  # int32 each: small, and many are one array as soon as they are joined
+        self._earlier: dict[int, bytes] = {}
 
     def __call__(self, orths: Sequence[int], text_of: Callable[[int], str]) -> Pieces:
         """Cut words.
@@ -61,11 +61,14 @@ class PieceCutter:
         unmet = {orth for orth in orths if orth not in cuts}
         if unmet:
             if len(cuts) + len(unmet) > REMEMBERED_WORDS:
-                # Starting over is simpler than counting uses, and costs one look at each word every so often.
-                # A new dict, so that a thread in the middle of a look-up keeps the one it has.
-                cuts = self._cuts = {}
-                unmet = set(orths)
-            self._learn(cuts, list(unmet), text_of)
+                # What is set aside here is gone the next time, but for words that have come again until then, which
+                # are taken over. A new dict, so that a thread in the middle of a look-up keeps the one it has.
+                self._earlier, self._cuts = cuts, {}
+                cuts, unmet = self._cuts, set(orths)
+            earlier = self._earlier
+            again = unmet & earlier.keys()
+            cuts.update((orth, earlier[orth]) for orth in again)
+            self._learn(cuts, list(unmet - again), text_of)
         found = [cuts[orth] for orth in orths]
         counts = np.fromiter(map(len, found), np.int64, len(found)) // np.dtype(np.int32).itemsize
         return Pieces(np.frombuffer(b"".join(found), np.int32).astype(np.int64), counts)

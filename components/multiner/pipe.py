@@ -696,6 +696,8 @@ def calibrate_before_saving(corpus: str, limit: int) -> Callable[[Language], Lan
 
 def _blocked(doc: Doc) -> list[Span]:
     """The words that may not be in an entity."""
+    if not doc.has_annotation("ENT_IOB"):
+        return []
     iob, types = doc.to_array(["ENT_IOB", "ENT_TYPE"]).T
     return [doc[word : word + 1] for word in np.flatnonzero((iob == BEGIN) & (types == 0)).tolist()]
 

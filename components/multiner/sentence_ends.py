@@ -80,6 +80,14 @@ def sentence_ends(doc: Doc, start: int = 0, end: int | None = None) -> Mask:
     return ends
 
 
+def may_have_several(doc: Doc, orths: Sequence[int], start: int = 0) -> bool:
+    """Whether it takes a closer look to tell that these words of a document, from `start` on, are one sentence.
+
+    orths (Sequence[int]): The words' hashes.
+    """
+    return start > 0 or not BORDERS.isdisjoint(orths[:-1]) or doc.has_annotation("SENT_START")
+
+
 def words_read_as_a_whole(docs: Iterable[Doc]) -> int:
     """Up to how many words a document is best read as a whole by who has learnt from such ones.
 
@@ -95,11 +103,8 @@ def words_read_as_a_whole(docs: Iterable[Doc]) -> int:
 
 
 def _by_marks(doc: Doc, start: int, end: int) -> Mask:
-    (orths,) = _columns(doc, start, end, (ORTH,))
-    if BORDERS.isdisjoint(orths[:-1].tolist()):  # as in most documents of one sentence
-        return np.zeros(end - start, bool)
+    orths, space, lengths, *kinds = _columns(doc, start, end, (ORTH, IS_SPACE, LENGTH, *KINDS))
     found = np.isin(orths, EMPTY_LINES)
-    space, lengths, *kinds = _columns(doc, start, end, (IS_SPACE, LENGTH, *KINDS))
     visible = np.flatnonzero(space == 0)
     orths, lengths = orths[visible], lengths[visible]
     punct, quote, left, right, lower, title, alpha, digit = (kind[visible] != 0 for kind in kinds)

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .stretches import behind_each_other
+
 # With fewer pieces, two batches beside each other take as long as one of both that all threads compute.
 WORTH_A_BATCH = 64
 
@@ -132,6 +134,4 @@ def places_in_rows(lengths: Sequence[int]) -> NDArray[np.int64]:
     RETURNS (pieces,): The place of each, counted through the rows one after the other.
     """
     counts = np.asarray(lengths, np.int64)
-    begins = np.cumsum(counts) - counts
-    rows = np.arange(len(counts)) * counts.max()
-    return np.asarray(np.arange(counts.sum()) + np.repeat(rows - begins, counts))
+    return behind_each_other(np.arange(len(counts)) * counts.max(), counts)
