@@ -116,7 +116,7 @@ def test_a_no_break_space_inside_a_word_parts_it_no_further(trained):
 def test_a_sentence_end_written_in_a_text_hides_nothing_from_the_encoder(trained):
     """With the tokenizer alone `</s>` would have the id that ends a sentence."""
     shim = trained.get_pipe("ner").shim
-    batches = list(shim.batcher([trained.make_doc("<s> Ada </s> <pad> Lovelace")]))
+    batches = list(shim.batcher([trained.make_doc("<s> Ada </s> <pad> Lovelace")], 1024))
     ids = batches[0].ids.tolist()
     assert [ids.count(special) for special in (0, 1, 2)] == [1, 0, 1]
 

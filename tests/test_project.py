@@ -123,10 +123,7 @@ def command(name: str) -> dict:
             {
                 "initialize.components.ner.layers",
                 "training.dropout",
-                *(
-                    f"components.ner.model.{name}"
-                    for name in ("batch_pieces", "frozen_layers", "word_pieces", "mixed_layers", "crf")
-                ),
+                *(f"components.ner.model.{name}" for name in ("frozen_layers", "word_pieces", "mixed_layers", "crf")),
             },
         ),
         ("xlm-roberta-base", "xlm-roberta-large", set()),

@@ -283,7 +283,7 @@ def test_loading_and_predicting_take_no_code_of_transformers(saved, trained):
         "import sys; sys.modules['transformers'] = None\n"
         "from spacy.tokens import Doc; from spacy.vocab import Vocab\n"
         "from multiner.model import Classifier; from multiner.pipe import Multiner\n"
-        "pipe = Multiner(Vocab(), Classifier(256, 64, 2048, 'float32'))\n"
+        "pipe = Multiner(Vocab(), Classifier(256, 64, 'float32'))\n"
         "pipe.from_disk(sys.argv[1], exclude=['vocab'])\n"
         "print([(entity.text, entity.label_) for entity in pipe(Doc(pipe.vocab, sys.argv[2:])).ents])"
     )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multiner.batches import Batch, halves
-from multiner.model import BatchesScorer
+from multiner.model import BatchesScorer, TaggerShim
 from multiner.scoring import WindowTooLarge, halving, network_scorer, one_ahead
 
 from .test_concurrency import STREAM
@@ -77,10 +77,19 @@ def test_the_next_is_begun_before_one_is_given_back():
     assert list(one_ahead(abs, [])) == []
 
 
+def test_a_gpu_is_given_many_more_pieces_at_once_than_a_cpu_unless_the_config_says_how_many(trained, monkeypatch):
+    shim = trained.get_pipe("ner").shim
+    of_cpu = shim.batch_pieces
+    monkeypatch.setattr(TaggerShim, "device", torch.device("cuda"))
+    assert shim.batch_pieces > 10 * of_cpu
+    monkeypatch.setitem(shim.cfg, "batch_pieces", 64)
+    assert shim.batch_pieces == 64
+
+
 def test_in_bfloat16_all_is_computed_with_other_weights_and_the_network_keeps_its_own(trained):
     shim = trained.get_pipe("ner").shim
     shim.network.eval()
-    batch = next(iter(shim.batcher([trained.make_doc(text) for text in STREAM])))
+    batch = next(iter(shim.batcher([trained.make_doc(text) for text in STREAM], shim.batch_pieces)))
     exact, rounded = (
         network_scorer(shim.network, number_type, shim.reading.pad)(batch)
         for number_type in (torch.float32, torch.bfloat16)

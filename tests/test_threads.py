@@ -78,8 +78,8 @@ def test_what_fits_into_one_batch_is_shared_out_to_all_threads(trained, monkeypa
     scored = []
     scorer = shim._scorer
     monkeypatch.setattr(shim, "_scorer", scorer._replace(score=lambda batches: scorer.score(watched(batches, scored))))
-    list(trained.pipe(STREAM[:20]))
-    assert len(scored) == 2 and sum(scored) <= shim.cfg["batch_pieces"]
+    list(trained.pipe(STREAM[:10]))
+    assert len(scored) == 2 and sum(scored) <= shim.batch_pieces
 
 
 def watched(batches, scored):
@@ -90,8 +90,8 @@ def watched(batches, scored):
 
 
 def test_a_pipeline_finds_with_two_threads_what_it_finds_with_one(trained):
-    batcher = trained.get_pipe("ner").shim.batcher
-    assert len(list(batcher([trained.make_doc(text) for text in STREAM]))) > 1
+    shim = trained.get_pipe("ner").shim
+    assert len(list(shim.batcher([trained.make_doc(text) for text in STREAM], shim.batch_pieces))) > 1
     beside = list(trained.pipe(STREAM))
     torch.set_num_threads(1)
     for doc, expected in zip(beside, trained.pipe(STREAM), strict=True):

@@ -100,9 +100,11 @@ def test_a_head_that_was_trained_with_other_settings_is_refused(setting, value, 
 
 def test_settings_that_nothing_can_be_made_of_are_refused(tiny_encoder, nlp):
     with pytest.raises(ValueError, match='word_pieces = "last" must be one of first, first_last, mean'):
-        Classifier(256, 64, 2048, "float32", word_pieces="last")
+        Classifier(256, 64, "float32", word_pieces="last")
     with pytest.raises(ValueError, match="mixed_layers = 0 must be at least 1"):
-        Classifier(256, 64, 2048, "float32", mixed_layers=0)
+        Classifier(256, 64, "float32", mixed_layers=0)
+    with pytest.raises(ValueError, match="batch_pieces = 0 must be at least 1, or null"):
+        Classifier(256, 64, "float32", batch_pieces=0)
     with pytest.raises(LayersCannotBeMixed, match=f"mixed_layers = {LAYERS + 2}.*at most {LAYERS + 1}"):
         make_pipeline(tiny_encoder, mixed_layers=LAYERS + 2)
     with pytest.raises(LayersCannotBeMixed, match=f"1 are frozen.*at most {LAYERS}"):

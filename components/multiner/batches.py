@@ -21,6 +21,9 @@ from .windows import Window, batches_beside_each_other, places_in_rows, plan_sen
 LONGEST_WORD = 4
 # Words whose pieces and windows are held at once. Long windows go with long ones among so many.
 WORDS_AT_ONCE = 20_000
+# What of a batch goes from one operation to the next stays in a CPU's cache if these are the most pieces. A GPU is told
+# what to do in as many steps for few as for many, and takes longer to be told than to compute fewer.
+CPU_BATCH, GPU_BATCH = 1024, 16_384
 
 
 class Batch(NamedTuple):
@@ -53,7 +56,6 @@ class DocBatcher:
     reading (Reading): How text has to be put before the encoder.
     window (int): The most pieces of a window; less if the encoder cannot read so many.
     overlap (int): How many pieces two windows of a long document share.
-    batch_pieces (int): The most pieces of a batch, filling included.
     ends_named (int): By how many of its pieces a word is known: 1 is its first, 2 its first and its last one.
     whole_words (int | None): In documents of more words each sentence is a window of its own; None is no such limit.
     """
@@ -65,7 +67,6 @@ class DocBatcher:
         *,
         window: int,
         overlap: int,
-        batch_pieces: int,
         ends_named: int,
         whole_words: int | None,
     ) -> None:
@@ -73,7 +74,6 @@ class DocBatcher:
         self.capacity = min(window, reading.capacity)
         # An encoder that reads less than `window` cannot have windows that share more than it reads.
         self.overlap = min(overlap, (self.capacity - 1) // 2)
-        self._batch_pieces = batch_pieces
         self._ends_named = ends_named
         self.whole_words = whole_words
         self.cutter = PieceCutter(tokenizer, reading.unknown, max(self.capacity // LONGEST_WORD, 1))
@@ -83,10 +83,15 @@ class DocBatcher:
         return self.cutter([orth for doc in docs for orth in doc.to_array(ORTH).tolist()], _text_lookup(docs))
 
     def __call__(
-        self, docs: Sequence[Doc], piece_rows: NDArray[np.int64] | None = None, at_once: int = 1
+        self,
+        docs: Sequence[Doc],
+        batch_pieces: int,
+        piece_rows: NDArray[np.int64] | None = None,
+        at_once: int = 1,
     ) -> Iterator[Batch]:
         """The batches of documents.
 
+        batch_pieces (int): The most pieces of each, filling included.
         piece_rows (array (words,)): If every piece is to be scored, the row of the first piece of each word.
         at_once (int): How many of them are computed beside each other.
 
@@ -102,7 +107,7 @@ class DocBatcher:
             if next_first == first:
                 turn *= 2  # all of it is the start of one window, as long white space without pieces is
             else:
-                yield from self._fill(pieces, windows, first, piece_rows, at_once)
+                yield from self._fill(pieces, windows, first, batch_pieces, piece_rows, at_once)
             first = next_first
 
     def _windows(
@@ -143,7 +148,13 @@ class DocBatcher:
         return plan_windows(counts, self.capacity, self.overlap, keep_start)
 
     def _fill(
-        self, pieces: Pieces, windows: list[Window], first: int, piece_rows: NDArray[np.int64] | None, at_once: int
+        self,
+        pieces: Pieces,
+        windows: list[Window],
+        first: int,
+        batch_pieces: int,
+        piece_rows: NDArray[np.int64] | None,
+        at_once: int,
     ) -> Iterator[Batch]:
         """Put windows into batches; `first` is added to the numbers of their words."""
         reading, counts = self._reading, pieces.counts
@@ -152,7 +163,7 @@ class DocBatcher:
         table = np.array(windows, np.int64).reshape(-1, len(Window._fields))
         table = table[begins[table[:, 2]] < begins[table[:, 3]]]  # those with anything to score
         every_length = begins[table[:, 1]] - begins[table[:, 0]]
-        for members in batches_beside_each_other((every_length + special).tolist(), self._batch_pieces, at_once):
+        for members in batches_beside_each_other((every_length + special).tolist(), batch_pieces, at_once):
             start, _, keep_start, keep_end = table[members].T
             lengths = every_length[members]
             ends = np.cumsum(lengths + special)
@@ -171,6 +182,11 @@ class DocBatcher:
                 known_by, moved = behind_each_other(begins[words], counts[words])[:, None], moved.repeat(counts[words])
                 rows = behind_each_other(piece_rows[first + words], counts[words])
             yield Batch(ids, (lengths + special).tolist(), known_by + moved[:, None], rows)
+
+
+def usual_batch(device: torch.device) -> int:
+    """The most pieces of a batch that this device computes without waste."""
+    return GPU_BATCH if device.type == "cuda" else CPU_BATCH
 
 
 def fill_up(batch: Batch, pad: int, device: torch.device) -> Filled:

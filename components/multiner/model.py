@@ -22,7 +22,7 @@ from thinc.types import FloatsXd
 from tokenizers import Tokenizer
 
 from . import distributed, ranks
-from .batches import Batch, DocBatcher, fill_up
+from .batches import Batch, DocBatcher, fill_up, usual_batch
 from .crf import log_marginals
 from .docbins import visible_words
 from .encoder import (
@@ -68,8 +68,8 @@ class ProcessesNeedCpu(UserError, ValueError):
     def __init__(self) -> None:
         super().__init__(
             "With n_process other processes would have to use the GPU that this component's weights are on, and they "
-            "cannot. Call nlp.pipe with n_process=1, and with a larger batch_size and batch_pieces if the GPU is not "
-            "busy; or load the pipeline without spacy.require_gpu() to use several processes on the CPU."
+            "cannot. Call nlp.pipe with n_process=1, and with a larger batch_size if the GPU is not busy; or load the "
+            "pipeline without spacy.require_gpu() to use several processes on the CPU."
         )
 
 
@@ -102,8 +102,8 @@ class TrainingInFloat16(UserError, ValueError):
 def Classifier(
     window: int,
     overlap: int,
-    batch_pieces: int,
     precision: Precision,
+    batch_pieces: int | None = None,
     gradient_checkpointing: bool = False,
     frozen_layers: int = 0,
     remembered_pieces: int = 500_000,
@@ -118,9 +118,10 @@ def Classifier(
 
     window (int): The most pieces that the encoder reads at once; less if it cannot read so many.
     overlap (int): How many pieces two windows of a long document share.
-    batch_pieces (int): The most pieces of a batch in inference, filling included.
     precision (str): "auto", "float32", "bfloat16", "float16" or "int8", see `multiner.precision`. Weights, gradients
         and the optimizer's moments are float32 with all of them.
+    batch_pieces (int | None): The most pieces that go through the encoder at once, filling included. None takes what
+        suits the device: 1,024 on a CPU, 16,384 on a GPU.
     gradient_checkpointing (bool): Whether training computes the encoder's layers once more on the way back instead of
         keeping what they gave (Chen et al. 2016): the same gradients with less memory, more slowly.
     frozen_layers (int): How many of the lowest layers keep their pretrained weights in training, and the embeddings
@@ -141,6 +142,8 @@ def Classifier(
         all of it as far as a window reaches. None goes by what it learnt from.
     RETURNS: A model without weights; `model.shims[0].start` gives it an encoder, loading gives it saved ones.
     """
+    if batch_pieces is not None and batch_pieces < 1:
+        raise ValueError(f"batch_pieces = {batch_pieces} must be at least 1, or null.")
     if not 0 <= 2 * overlap < window:
         raise ValueError(f"overlap = {overlap} must be less than half of window = {window}.")
     if stored_as not in STORAGES:
@@ -272,7 +275,6 @@ class TaggerShim(Shim):
             encoder.reading,
             window=int(self.cfg["window"]),
             overlap=int(self.cfg["overlap"]),
-            batch_pieces=int(self.cfg["batch_pieces"]),
             ends_named=ends_named(self.cfg["word_pieces"]),
             whole_words=self._whole_words(encoder.reading),
         )
@@ -304,6 +306,11 @@ class TaggerShim(Shim):
         return self._predict(self._head, docs)
 
     @property
+    def batch_pieces(self) -> int:
+        """The most pieces that go through the encoder at once."""
+        return int(self.cfg["batch_pieces"] or usual_batch(self.device))
+
+    @property
     def transitions(self) -> Scores | None:
         """The scores of tags after tags, array (tags, tags) whose row is the earlier one; None without a CRF."""
         weights = self._head.transitions
@@ -325,7 +332,7 @@ class TaggerShim(Shim):
         # Two threads may make one each, which are alike.
         scorer = self._scorer = self._scorer or self._make_scorer(head)
         at_once = most_at_once() if scorer.beside else 1
-        for batch, scored in scorer.score(self.batcher(docs, at_once=at_once)):
+        for batch, scored in scorer.score(self.batcher(docs, self.batch_pieces, at_once=at_once)):
             scores[batch.rows] = scored.cpu().numpy()
         return _split(scores, docs)
 
@@ -383,7 +390,7 @@ class TaggerShim(Shim):
             self.batcher.cut(docs).counts if isinstance(docs, EveryPiece) else np.ones(sum(map(len, docs)), np.int64)
         )
         piece_rows = np.cumsum(counts) - counts if isinstance(docs, EveryPiece) else None
-        batches = list(self.batcher(docs, piece_rows))
+        batches = list(self.batcher(docs, self.batch_pieces, piece_rows))
         for batch in batches:
             network.meet(torch.from_numpy(np.append(batch.ids, self.reading.pad)).to(self.device))
         learn = self._make_learner(network)
@@ -427,7 +434,7 @@ class TaggerShim(Shim):
 
     def count_pieces(self, docs: Sequence[Doc]) -> int:
         """How many pieces the encoder reads of documents, special ones and those that two windows share included."""
-        return sum(len(batch.ids) for batch in self.batcher(docs))
+        return sum(len(batch.ids) for batch in self.batcher(docs, self.batch_pieces))
 
     def set_gradients_aside(self) -> Gradients:
         """Make room for the gradients of one more part of a batch; `join_gradients` or `drop_gradients` follows."""

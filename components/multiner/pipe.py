@@ -51,7 +51,6 @@ DEFAULT_CONFIG = """
 @architectures = "multiner.Classifier.v1"
 window = 256
 overlap = 64
-batch_pieces = 2048
 precision = "auto"
 float_layers = []
 gradient_checkpointing = false
