@@ -280,6 +280,7 @@ def speed(
     ] = "middle",
     sentences: Annotated[int, typer.Option(min=1, help="How many of each file at most.")] = 200,
     rounds: Annotated[int, typer.Option(min=1, help="How often each way has its turn.")] = 3,
+    gpu_id: Annotated[int, typer.Option(help="GPU that all ways compute on; -1 for the CPU.")] = -1,
     output: Annotated[Path, typer.Option(help="Where figures (JSON) and picture (PNG) go.")] = Path(
         "results/speed.json"
     ),
@@ -287,7 +288,8 @@ def speed(
     """Print how fast texts are tagged by the usual ways and by ours in each number format, in one run.
 
     All have the same weights and texts, each in a process of its own: words/s, latency of a short text, memory, equal
-    labels, F1, and the share of what the machine can compute. Ways whose packages are not installed are left out.
+    labels, F1, and the share of what the machine can compute; of a GPU its memory, and the share of time in which it
+    computed, which takes thousands of sentences to tell. Ways whose packages are not installed are left out.
     """
     with plain_errors():
         check_matplotlib()
@@ -295,7 +297,7 @@ def speed(
         texts = annotated_texts(sentences_of(sources, sentences), profile)
         short = texts_for_latency(sentences_of(sources, sentences))
         with err.status("") as status:
-            report = measure_speed(model, texts, short, rounds, lambda way: status.update(f"{way} ..."))
+            report = measure_speed(model, texts, short, rounds, lambda way: status.update(f"{way} ..."), gpu_id)
         keep_figures({"texts_from": list(map(str, sources)), "profile": profile, **report}, output)
         picture = output.with_suffix(".png")
         draw_speed(report, picture)

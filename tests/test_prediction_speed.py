@@ -2,11 +2,14 @@
 
 import pytest
 import spacy
+import torch
 from matplotlib.image import imread
 
 from multiner import prediction_speed
 from multiner.benchmark_tables import speed_table
 from multiner.benchmark_texts import SHORT_WORDS, Text, annotated_texts
+from multiner.devices import DeviceError
+from multiner.gpu_use import use_of_gpu
 from multiner.prediction_speed import NoClassifier, measure_speed, ways
 from multiner.sentences import Sentence
 from multiner.speed_plot import best_pipeline, draw_speed
@@ -15,6 +18,7 @@ from .conftest import SENTENCES, make_examples
 
 # Of two entities that pieces in the midst of a word spell, spacy-huggingface-pipelines takes one.
 pytestmark = pytest.mark.filterwarnings("ignore:Skipping annotation")
+CPU = torch.device("cpu")
 TEXTS = [" ".join(words) for words, _ in SENTENCES]
 
 
@@ -32,7 +36,7 @@ def report(saved, trained):
         patch.setattr(prediction_speed, "LEAST_SECONDS", 0.0)
         report = measure_speed(str(saved), learnt, TEXTS[:2], 2, told.append)
     # One after the other, and then all again.
-    assert told == [f"{name}, round {number} of 2" for number in (1, 2) for name in ways()]
+    assert told == [f"{name}, round {number} of 2" for number in (1, 2) for name in ways(CPU)]
     return report
 
 
@@ -60,6 +64,30 @@ def test_the_table_and_the_picture_set_them_beside_the_best_pipeline(report, tmp
     assert best_pipeline(report) in {row["words_per_second"] for row in report["ways"].values()}
     draw_speed(report, tmp_path / "speed.png")
     assert imread(tmp_path / "speed.png").ndim == 3
+
+
+def test_on_a_gpu_the_table_says_how_busy_it_was(report):
+    used = {"gpu_busy": 0.25, "gpu_memory_mb": 1234}
+    table = speed_table({**report, "ways": {name: row | used for name, row in report["ways"].items()}})
+    assert table.columns[-2:] == ("GPU busy, %", "GPU memory, MB")
+    assert {row[-2:] for row in table.rows} == {("25.0", "1,234")}
+    assert set(ways(torch.device("cuda"))) - set(ways(CPU)) >= {
+        "ours, float16",
+        "transformers pipeline, batches of 128",
+    }
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_refused_before_anything_is_measured():
+    with pytest.raises(DeviceError, match="GPU 0 was asked for"):
+        measure_speed("no-such-pipeline", [], [], 1, lambda _: None, gpu_id=0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_a_gpu_is_busy_while_it_multiplies():
+    matrix = torch.randn(4096, 4096, device="cuda")
+    used = use_of_gpu(lambda: [matrix @ matrix for _ in range(50)])
+    assert 0.3 < used.busy < 1.1 and used.peak_memory_mb >= 64
 
 
 def test_a_pipeline_without_weights_of_ours_is_refused(tmp_path):

@@ -53,6 +53,7 @@ NOT_FOR_TRAINING = {
     "explained",
     "figures",
     "files",
+    "gpu_use",
     "hopeless",
     "inputs",
     "intervals",

@@ -142,11 +142,12 @@ def training_table(report: Report) -> Table:
 def speed_table(report: Report) -> Table:
     """What `prediction_speed.measure_speed` says."""
     best = best_pipeline(report)
+    of_gpu = ("GPU busy, %", "GPU memory, MB") if any("gpu_busy" in row for row in report["ways"].values()) else ()
     return Table(
         f"Tagging {count(report['words'])} words in {count(report['texts'])} texts, medians of {report['rounds']}",
         "Times: of the best pipeline of transformers. Latency: of one short text, half and 95 % of them. Equal: words "
         "with the label that ours gives in float32. Share: of what the machine computed of a large product just then.",
-        ("Way", "Words/s", "Times", "Latency, ms", "95 %", "Peak memory, MB", "Equal, %", "F1", "Share, %"),
+        ("Way", "Words/s", "Times", "Latency, ms", "95 %", "Peak memory, MB", "Equal, %", "F1", "Share, %", *of_gpu),
         [
             (
                 name,
@@ -157,6 +158,7 @@ def speed_table(report: Report) -> Table:
                 f"{100 * row['equal_labels']:.2f}" if "equal_labels" in row else "-",
                 percent(row.get("f1")),
                 percent(row["share_of_these"]),
+                *((percent(row["gpu_busy"]), count(row["gpu_memory_mb"])) if of_gpu else ()),
             )
             for name, row in report["ways"].items()
         ],

@@ -33,6 +33,11 @@ def prepare_device(gpu_id: int) -> None:
         raise DeviceError(f"spaCy cannot use GPU {gpu_id}: {error} Install cupy for your CUDA version.") from error
 
 
+def torch_device(gpu_id: int) -> torch.device:
+    """The GPU of this number as torch calls it, or the CPU for -1."""
+    return torch.device("cpu") if gpu_id < 0 else torch.device("cuda", gpu_id)
+
+
 def describe_device(gpu_id: int) -> str:
     """The device in words."""
     if gpu_id >= 0:

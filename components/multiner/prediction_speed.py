@@ -19,8 +19,11 @@ import spacy
 import torch
 from spacy.tokens import Doc
 
+from .batches import usual_batch
 from .benchmark_texts import Text
+from .devices import prepare_device, torch_device
 from .errors import UserError
+from .gpu_use import GpuUse, gpu_operations_per_second, use_of_gpu
 from .linear import FloatLinear
 from .memory_use import in_own_process, peak_megabytes
 from .model import TaggerShim
@@ -34,10 +37,10 @@ Report = dict[str, Any]
 # Where an entity begins and ends in a text, and its label.
 Entity = tuple[int, int, str]
 Tagger = Callable[[Sequence[str]], list[list[Entity]]]
-BATCH_SIZES = (1, 8, 32)
+# Texts in a batch of the pipeline of transformers.
+BATCH_SIZES = {"cpu": (1, 8, 32), "cuda": (1, 8, 32, 128)}
 # What the pipelines that know one number of documents for a batch are given; the best of `BATCH_SIZES` is near.
 USUAL_BATCH = 32
-PIECES_AT_ONCE = 1024  # of the plain loop
 OVERLAP = 16  # pieces that two windows of the pipeline of transformers share
 # The model of spaCy's `ner` behind a `transformer`, as spaCy's own configs have it.
 NER_ON_TRANSFORMER = {
@@ -70,12 +73,19 @@ class Material(NamedTuple):
     classifier: A folder with the same weights as a token classifier of transformers.
     encoder: A folder with the encoder of these weights.
     labels: The entity types.
+    gpu_id: The GPU to compute on, -1 for the CPU.
     """
 
     model: str
     classifier: Path
     encoder: Path
     labels: tuple[str, ...]
+    gpu_id: int
+
+    @property
+    def device(self) -> torch.device:
+        """What to compute on."""
+        return torch_device(self.gpu_id)
 
 
 class Measurement(NamedTuple):
@@ -84,6 +94,7 @@ class Measurement(NamedTuple):
     seconds: For all texts.
     latencies: Seconds for each short text by itself.
     operations_per_second: What the machine computed of a large product in the way's number format, just then.
+    gpu: What it made of the GPU, if that computed.
     """
 
     seconds: float
@@ -92,6 +103,7 @@ class Measurement(NamedTuple):
     number_format: str
     operations_per_second: float
     entities: list[list[Entity]]
+    gpu: GpuUse | None
 
 
 class Way(NamedTuple):
@@ -106,8 +118,10 @@ def transformers_pipeline(batch_size: int, number_type: torch.dtype, material: M
     """The pipeline of transformers, which puts neighbouring pieces of a label together."""
     from transformers.pipelines import pipeline
 
-    settings: dict[str, Any] = {"aggregation_strategy": "simple", "device": -1, "stride": OVERLAP}
-    classify: Any = pipeline("token-classification", str(material.classifier), torch_dtype=number_type, **settings)
+    settings: dict[str, Any] = {"aggregation_strategy": "simple", "stride": OVERLAP}
+    classify: Any = pipeline(
+        "token-classification", str(material.classifier), device=material.device, torch_dtype=number_type, **settings
+    )
 
     def tag(texts: Sequence[str]) -> list[list[Entity]]:
         found = classify(list(texts), batch_size=batch_size)
@@ -141,7 +155,7 @@ def plain_loop(material: Material) -> Tagger:
     from transformers import AutoModelForTokenClassification, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(material.classifier)
-    model = AutoModelForTokenClassification.from_pretrained(material.classifier).eval()
+    model = AutoModelForTokenClassification.from_pretrained(material.classifier).eval().to(material.device)
     names = tag_names(material.labels)
 
     def tag(texts: Sequence[str]) -> list[list[Entity]]:
@@ -149,11 +163,11 @@ def plain_loop(material: Material) -> Tagger:
         order = sorted(range(len(texts)), key=lambda number: -len(encoded.input_ids[number]))
         found: list[list[Entity]] = [[] for _ in texts]
         while order:
-            size = max(1, PIECES_AT_ONCE // len(encoded.input_ids[order[0]]))
+            size = max(1, usual_batch(material.device) // len(encoded.input_ids[order[0]]))
             batch, order = order[:size], order[size:]
             padded = tokenizer.pad({"input_ids": [encoded.input_ids[each] for each in batch]}, return_tensors="pt")
             with torch.inference_mode():
-                best = model(**padded).logits.argmax(-1).tolist()
+                best = model(**padded.to(material.device)).logits.argmax(-1).tolist()
             for number, row in zip(batch, best, strict=True):
                 found[number] = _entities_of_pieces(encoded[number], [names[tag] for tag in row])
         return found
@@ -169,30 +183,35 @@ def ours(precision: Precision, material: Material) -> Tagger:
     return partial(_by_pipe, nlp)
 
 
-def ways() -> dict[str, Way]:
-    """All ways that can be gone here, by what they are called."""
+def ways(device: torch.device) -> dict[str, Way]:
+    """All ways that can be gone here on this device, by what they are called."""
+    sizes = BATCH_SIZES[device.type]
     found = {
-        f"{PIPELINE}, batches of {size}": Way(partial(transformers_pipeline, size, torch.float32))
-        for size in BATCH_SIZES
+        f"{PIPELINE}, batches of {size}": Way(partial(transformers_pipeline, size, torch.float32)) for size in sizes
     }
-    if has_fast_bfloat16(torch.device("cpu")):
+    if has_fast_bfloat16(device):
         found |= {
             f"{PIPELINE} in bfloat16, batches of {size}": Way(
                 partial(transformers_pipeline, size, torch.bfloat16), "bfloat16"
             )
-            for size in BATCH_SIZES
+            for size in sizes
         }
     if find_spec("spacy_huggingface_pipelines") is not None:
         found["spacy-huggingface-pipelines"] = Way(huggingface_pipelines)
     if find_spec("spacy_transformers") is not None:
         found["spacy-transformers and ner"] = Way(spacy_transformers, same_weights=False)
     found["torch, sorted batches"] = Way(plain_loop)
-    formats: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
+    formats: tuple[Precision, ...] = ("float32", "bfloat16", "int8" if device.type == "cpu" else "float16")
     return found | {f"ours, {precision}": Way(partial(ours, precision), precision) for precision in formats}
 
 
 def measure_speed(
-    model: str, texts: Sequence[Text], short: Sequence[str], rounds: int, watch: Callable[[str], None]
+    model: str,
+    texts: Sequence[Text],
+    short: Sequence[str],
+    rounds: int,
+    watch: Callable[[str], None],
+    gpu_id: int = -1,
 ) -> Report:
     """Tag texts in all ways.
 
@@ -200,12 +219,15 @@ def measure_speed(
     short (Sequence[str]): Texts to take the latency of, each by itself.
     rounds (int): How often each way has its turn, in a new process that tags all texts once before they are timed.
     watch (Callable): Is told which way comes next, and in which round.
+    gpu_id (int): The GPU that all ways compute on, -1 for the CPU.
     RETURNS: JSON-ready "texts", "words", "pieces", and "ways": of each "words_per_second" and "pieces_per_second" (of
         the median round), "seconds" of each round, "latency_ms" (median and "p95"), "peak_memory_mb", "number_format",
         "operations_per_second" of the machine then and "share_of_these" that the encoder's products made up;
-        "equal_labels" (the share of words whose label is that of ours in float32) and "f1" if texts are annotated.
-    RAISES: FileNotFoundError; NoClassifier.
+        "equal_labels" (the share of words whose label is that of ours in float32) and "f1" if texts are annotated; on a
+        GPU "gpu_busy", the share of time in which it computed, and "gpu_memory_mb".
+    RAISES: FileNotFoundError; NoClassifier; DeviceError.
     """
+    in_own_process(prepare_device, gpu_id)
     nlp = load_pipeline(model)
     pipe = next(iter(with_own_encoder(nlp)), None)
     if pipe is None:
@@ -215,11 +237,11 @@ def measure_speed(
     pieces = pipe.shim.count_pieces(docs)
     operations = 2 * pieces * _matrix_weights(pipe.shim)
     with TemporaryDirectory() as folder:
-        material = Material(model, Path(folder) / "classifier", Path(folder) / "encoder", pipe.labels)
+        material = Material(model, Path(folder) / "classifier", Path(folder) / "encoder", pipe.labels, gpu_id)
         save_classifier(pipe, material.classifier)
         save_encoder(pipe, material.encoder)
         plain = [text.text for text in texts]
-        every_way = ways()
+        every_way = ways(material.device)
         found: dict[str, list[Measurement]] = {name: [] for name in every_way}
         for number in range(rounds):
             for name, way in every_way.items():
@@ -250,10 +272,19 @@ def _speed_of(measured: Sequence[Measurement], words: int, pieces: int, operatio
         "number_format": measured[0].number_format,
         "operations_per_second": round(most),
         "share_of_these": round(operations / seconds / most, 3),
+        **_gpu_of([each.gpu for each in measured if each.gpu is not None]),
     }
 
 
+def _gpu_of(used: Sequence[GpuUse]) -> Report:
+    if not used:
+        return {}
+    busy = statistics.median(each.busy for each in used)
+    return {"gpu_busy": round(busy, 3), "gpu_memory_mb": max(each.peak_memory_mb for each in used)}
+
+
 def _measure(way: Way, material: Material, texts: list[str], short: list[str]) -> Measurement:
+    prepare_device(material.gpu_id)
     tag = way.make(material)
     entities = tag(texts)
     times = 0
@@ -268,13 +299,16 @@ def _measure(way: Way, material: Material, texts: list[str], short: list[str]) -
         tag([text])
         latencies.append(time.perf_counter() - start)
     memory = peak_megabytes()
-    number_type = number_format(way.precision, torch.device("cpu"))
+    number_type = number_format(way.precision, material.device)
     name = str(number_type).removeprefix("torch.")
-    return Measurement(seconds, latencies, memory, name, _operations_per_second(number_type), entities)
+    if material.gpu_id < 0:
+        return Measurement(seconds, latencies, memory, name, _operations_per_second(number_type), entities, None)
+    most = gpu_operations_per_second(number_type, material.device)
+    return Measurement(seconds, latencies, memory, name, most, entities, use_of_gpu(lambda: tag(texts)))
 
 
 def _operations_per_second(number_type: torch.dtype) -> float:
-    """Multiplications and additions a second of a large product of matrices."""
+    """Multiplications and additions a second of a large product of matrices on the CPU."""
     numbers = torch.randint(-100, 100, (MATRIX, MATRIX)).to(number_type)
     if number_type is torch.int8:
         product: Callable[[torch.Tensor], torch.Tensor] = partial(torch._int_mm, numbers)
