@@ -55,7 +55,7 @@ def attend_at_once(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tens
     powers = queries.new_empty(windows, heads, length, length)
     np.matmul(queries.numpy(), keys.transpose(2, 3).numpy(), out=powers.numpy())
     sums = powers.exp2_().sum(3)
-    least, most = sums.aminmax()
+    least, most = (bound.item() for bound in sums.aminmax())
     if not (least > LEAST_SUM and most < MOST_SUM):  # which is so if one is not a number, too
         return attend_in_torch(queries, keys, values)
     # A piece's heads come to stand next to each other, as the layer behind reads them.

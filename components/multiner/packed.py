@@ -101,15 +101,19 @@ def _attend(layer: Layer, vectors: torch.Tensor, groups: Sequence[Group]) -> tor
     # Split and not sliced, which takes gradients longer to go back through.
     parts = zip(groups, *(each.split([*sizes, filling]) for each in packed), strict=False)
     attended = []
-    # In the format that queries come in; autocast would have bfloat16, see `_own_layer`.
-    with torch.autocast("cpu", enabled=False):
-        for (length, windows), *part in parts:
-            queries, keys, values = (each.view(windows, length, heads, width).transpose(1, 2) for each in part)
-            result = layer.attention(queries, keys, values)
-            attended.append(result.transpose(1, 2).reshape(-1, heads * width))
+    for (length, windows), *part in parts:
+        queries, keys, values = (each.view(windows, length, heads, width).transpose(1, 2) for each in part)
+        result = layer.attention(queries, keys, values)
+        attended.append(result.transpose(1, 2).reshape(-1, heads * width))
     if filling:
         attended.append(packed[0].new_zeros(filling, heads * width))
     return attended[0] if len(attended) == 1 else torch.cat(attended)
+
+
+def _attend_in_float32(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Attention in the format that it is given, also in autocast: on the way back bfloat16 takes six times as long."""
+    with torch.autocast("cpu", enabled=False):
+        return functional.scaled_dot_product_attention(queries, keys, values)
 
 
 def own_layers(module: Any) -> list[Layer]:
@@ -121,9 +125,8 @@ def _own_layer(layer: Any, heads: int) -> Layer:
     attention, attended, output = layer.attention.self, layer.attention.output, layer.output
     parts = (attention.query, attention.key, attention.value)
     return Layer(
-        # Attention is computed in float32: on the way back it takes six times as long in bfloat16.
         lambda vectors: [part(vectors).float() for part in parts],
-        functional.scaled_dot_product_attention,
+        _attend_in_float32,
         lambda vectors: attended.dropout(attended.dense(vectors)),
         attended.LayerNorm,
         layer.intermediate.dense,

@@ -32,7 +32,8 @@ def wanted_pieces(places: torch.Tensor, word_pieces: WordPieces) -> tuple[torch.
         counts = _counts(places)
         ends = counts.cumsum(0)
         return _ranges(places, counts), torch.stack([ends - counts, ends - 1], dim=1)
-    wanted, among = places.unique(return_inverse=True)
+    # Only the first and the last piece of a word can be the same, and these stand next to each other.
+    wanted, among = places.unique_consecutive(return_inverse=True)
     return wanted, among
 
 
