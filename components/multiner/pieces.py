@@ -49,7 +49,7 @@ class PieceCutter:
         added = tokenizer.get_added_tokens_decoder()
         self._special = {piece for piece, token in added.items() if token.special} - {unknown}
         self._cuts: dict[int, bytes] = {}  # int32 each: small, and many are one array as soon as they are joined
-        self._earlier: dict[int, bytes] = {}
+        self._earlier: dict[int, bytes] = {}  # of words that were remembered before
 
     def __call__(self, orths: Sequence[int], text_of: Callable[[int], str]) -> Pieces:
         """Cut words.
@@ -60,12 +60,13 @@ class PieceCutter:
         cuts = self._cuts
         unmet = {orth for orth in orths if orth not in cuts}
         if unmet:
+            earlier = self._earlier
             if len(cuts) + len(unmet) > REMEMBERED_WORDS:
                 # What is set aside here is gone the next time, but for words that have come again until then, which
                 # are taken over. A new dict, so that a thread in the middle of a look-up keeps the one it has.
-                self._earlier, self._cuts = cuts, {}
-                cuts, unmet = self._cuts, set(orths)
-            earlier = self._earlier
+                earlier, cuts = cuts, {}
+                self._earlier, self._cuts = earlier, cuts
+                unmet = set(orths)
             again = unmet & earlier.keys()
             cuts.update((orth, earlier[orth]) for orth in again)
             self._learn(cuts, list(unmet - again), text_of)
