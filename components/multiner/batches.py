@@ -160,20 +160,21 @@ class DocBatcher:
         reading, counts = self._reading, pieces.counts
         before, special = len(reading.prefix), len(reading.prefix) + len(reading.suffix)
         begins = np.concatenate([[0], np.cumsum(counts)])  # of the pieces of each word, and where the last ones end
-        table = np.array(windows, np.int64).reshape(-1, len(Window._fields))
-        table = table[begins[table[:, 2]] < begins[table[:, 3]]]  # those with anything to score
-        every_length = begins[table[:, 1]] - begins[table[:, 0]]
-        for members in batches_beside_each_other((every_length + special).tolist(), batch_pieces, at_once):
-            start, _, keep_start, keep_end = table[members].T
-            lengths = every_length[members]
+        start, end, keep_start, keep_end = np.array(windows, np.int64).reshape(-1, len(Window._fields)).T
+        every_length, kept_words = begins[end] - begins[start], keep_end - keep_start
+        scored = np.flatnonzero(begins[keep_start] < begins[keep_end])
+        read = (every_length[scored] + special).tolist()
+        for some in batches_beside_each_other(read, batch_pieces, at_once):
+            members = scored[some]
+            lengths, first_pieces = every_length[members], begins[start[members]]
             ends = np.cumsum(lengths + special)
             firsts = ends - len(reading.suffix) - lengths
             ids = np.empty(ends[-1], np.int64)
             ids[firsts[:, None] + np.arange(-before, 0)] = reading.prefix
-            ids[behind_each_other(firsts, lengths)] = pieces.ids[behind_each_other(begins[start], lengths)]
+            ids[behind_each_other(firsts, lengths)] = pieces.ids[behind_each_other(first_pieces, lengths)]
             ids[ends[:, None] + np.arange(-len(reading.suffix), 0)] = reading.suffix
-            words = behind_each_other(keep_start, keep_end - keep_start)
-            moved = np.repeat(firsts - begins[start], keep_end - keep_start)  # how far, into the batch
+            words = behind_each_other(keep_start[members], kept_words[members])
+            moved = np.repeat(firsts - first_pieces, kept_words[members])  # how far their pieces are, into the batch
             visible = counts[words] > 0
             words, moved = words[visible], moved[visible]
             if piece_rows is None:

@@ -80,10 +80,10 @@ def sentence_ends(doc: Doc, start: int = 0, end: int | None = None) -> Mask:
     return ends
 
 
-def may_have_several(doc: Doc, orths: Sequence[int], start: int = 0) -> bool:
-    """Whether it takes a closer look to tell that these words of a document, from `start` on, are one sentence.
+def may_have_several(doc: Doc, orths: Sequence[int], start: int) -> bool:
+    """Whether it takes `sentence_ends` to tell that a part of a document is one sentence; most are without it.
 
-    orths (Sequence[int]): The words' hashes.
+    orths (Sequence[int]): The hashes of the part's words, from the word `start` on.
     """
     return start > 0 or not BORDERS.isdisjoint(orths[:-1]) or doc.has_annotation("SENT_START")
 
