@@ -1,4 +1,4 @@
-"""What a GPU can do, and how much of it something makes use of."""
+"""How much of a GPU something makes use of."""
 
 from collections.abc import Callable
 from time import perf_counter
@@ -7,9 +7,7 @@ from typing import NamedTuple
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-MEGABYTE = 1 << 20
-# Side of the square matrices whose product tells what a GPU can compute at most.
-MATRIX = 8192
+from .memory_use import MEGABYTE
 
 
 class GpuUse(NamedTuple):
@@ -32,15 +30,3 @@ def use_of_gpu(act: Callable[[], object]) -> GpuUse:
         seconds = perf_counter() - start
     microseconds = sum(event.self_device_time_total for event in watched.key_averages())
     return GpuUse(microseconds / 1e6 / seconds, torch.cuda.max_memory_allocated() // MEGABYTE)
-
-
-def gpu_operations_per_second(number_type: torch.dtype, device: torch.device) -> float:
-    """Multiplications and additions a second of a GPU in a large product of matrices."""
-    matrix = torch.randn(MATRIX, MATRIX, device=device).to(number_type)
-    seconds = []
-    for _ in range(10):
-        start = perf_counter()
-        matrix @ matrix
-        torch.cuda.synchronize(device)
-        seconds.append(perf_counter() - start)
-    return 2 * MATRIX**3 / min(seconds)

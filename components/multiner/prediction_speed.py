@@ -23,7 +23,7 @@ from .batches import usual_batch
 from .benchmark_texts import Text
 from .devices import prepare_device, torch_device
 from .errors import UserError
-from .gpu_use import GpuUse, gpu_operations_per_second, use_of_gpu
+from .gpu_use import GpuUse, use_of_gpu
 from .linear import FloatLinear
 from .memory_use import in_own_process, peak_megabytes
 from .model import TaggerShim
@@ -58,8 +58,8 @@ NER_ON_TRANSFORMER = {
 }
 # For so long a way tags all texts again and again when it has its turn.
 LEAST_SECONDS = 3.0
-# Side of the square matrices whose product tells what the machine can do at most.
-MATRIX = 1024
+# Side of the square matrices whose product tells what a device can do at most.
+MATRIX = {"cpu": 1024, "cuda": 8192}
 
 
 class NoClassifier(UserError, ValueError):
@@ -301,25 +301,35 @@ def _measure(way: Way, material: Material, texts: list[str], short: list[str]) -
     memory = peak_megabytes()
     number_type = number_format(way.precision, material.device)
     name = str(number_type).removeprefix("torch.")
-    if material.gpu_id < 0:
-        return Measurement(seconds, latencies, memory, name, _operations_per_second(number_type), entities, None)
-    most = gpu_operations_per_second(number_type, material.device)
-    return Measurement(seconds, latencies, memory, name, most, entities, use_of_gpu(lambda: tag(texts)))
+    most = _operations_per_second(number_type, material.device)
+    gpu = None if material.gpu_id < 0 else use_of_gpu(lambda: tag(texts))
+    return Measurement(seconds, latencies, memory, name, most, entities, gpu)
 
 
-def _operations_per_second(number_type: torch.dtype) -> float:
-    """Multiplications and additions a second of a large product of matrices on the CPU."""
-    numbers = torch.randint(-100, 100, (MATRIX, MATRIX)).to(number_type)
-    if number_type is torch.int8:
-        product: Callable[[torch.Tensor], torch.Tensor] = partial(torch._int_mm, numbers)
-    else:
-        product = FloatLinear(numbers, torch.zeros(MATRIX), number_type)
+def _operations_per_second(number_type: torch.dtype, device: torch.device) -> float:
+    """Multiplications and additions a second of a large product of matrices."""
+    side = MATRIX[device.type]
+    product = _product(torch.randint(-100, 100, (side, side), device=device).to(number_type))
     seconds = []
     for _ in range(10):
         start = time.perf_counter()
-        product(numbers)
+        product()
         seconds.append(time.perf_counter() - start)
-    return 2 * MATRIX**3 / min(seconds)
+    return 2 * side**3 / min(seconds)
+
+
+def _product(matrix: torch.Tensor) -> Callable[[], object]:
+    """What multiplies a matrix with itself, as fast as can be where it is."""
+    if matrix.device.type == "cuda":
+
+        def multiply() -> None:
+            matrix @ matrix
+            torch.cuda.synchronize(matrix.device)
+
+        return multiply
+    if matrix.dtype is torch.int8:
+        return partial(torch._int_mm, matrix, matrix)
+    return partial(FloatLinear(matrix, torch.zeros(len(matrix)), matrix.dtype), matrix)
 
 
 def _matrix_weights(shim: TaggerShim) -> int:
