@@ -204,9 +204,10 @@ def test_a_row_in_int8_does_not_depend_on_others_and_is_exact_to_half_a_step(see
     layer = Int8Linear(weight, bias)
     together = layer(vectors)
     torch.testing.assert_close(torch.cat([layer(row[None]) for row in vectors]), together, rtol=0, atol=0)
-    # Each factor is at most half a step beside what it was, a step being a 127th of the greatest, or so.
-    exact, size = FloatLinear(weight, bias, torch.float32)(vectors), vectors.abs().amax(1, keepdim=True)
-    weight_off, vector_off = weight.abs().amax(1) / (2 * greatest_int8_weight()), size / 254
+    # Each factor is at most half a step beside what it was; of a row there are 255 from the least to the greatest.
+    exact = FloatLinear(weight, bias, torch.float32)(vectors)
+    size = vectors.amax(1, keepdim=True) - vectors.amin(1, keepdim=True)
+    weight_off, vector_off = weight.abs().amax(1) / (2 * greatest_int8_weight()), size / 510
     off = vectors.abs().sum(1, keepdim=True) * weight_off + vector_off * weight.abs().sum(1)
     off += 16 * vector_off * weight_off
     assert ((together - exact).abs() <= off * 1.01 + 1e-5 * exact.abs()).all()
@@ -216,6 +217,14 @@ def test_rows_and_outputs_of_zeros_give_the_bias():
     weight, bias = torch.zeros(3, 4), torch.tensor([1.0, -2.0, 0.5])
     assert Int8Linear(weight, bias)(torch.randn(2, 4)).tolist() == [bias.tolist()] * 2
     assert Int8Linear(torch.randn(3, 4), bias)(torch.zeros(1, 4)).tolist() == [bias.tolist()]
+
+
+@pytest.mark.parametrize("number", [-7.5, 0.001, 300.0])
+def test_a_row_of_equal_numbers_is_exact_in_int8(number):
+    """It has no steps at all."""
+    weight, bias = torch.tensor([[1.0, -1.0, 1.0, 1.0], [0.0, 1.0, 0.0, 0.0]]), torch.tensor([0.5, 0.0])
+    given = Int8Linear(weight, bias)(torch.full((2, 4), number))
+    torch.testing.assert_close(given, torch.tensor([[2 * number + 0.5, number]] * 2))
 
 
 def scores(nlp):
@@ -287,7 +296,7 @@ import torch
 from multiner.linear import Int8Linear
 with torch.inference_mode():
     weight, vectors = torch.full((32, 64), 3.0), torch.full((32, 64), 2.0)
-    vectors[::2] *= -1
+    vectors[:, 0] = -2.0  # so that all others are as many steps as there are
     found = Int8Linear(weight, torch.zeros(32))(vectors)
 print(((found - vectors @ weight.t()).abs().max() < 1e-3).item())
 """

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from .attention import fastest_attention, query_scale
 from .layout import ACTIVATIONS, Layout, shapes_of
-from .linear import FloatLinear, Int8Linear, Linear, Multiply
+from .linear import FloatLinear, Int8Linear, Linear
 from .packed import Layer, Part, groups_of, through_layers
 
 # Up to so many, rows are counted more closely: here a few more of them are felt.
@@ -55,7 +55,7 @@ class PackedEncoder:
     def _make_layer(self, number: int, number_type: torch.dtype) -> Layer:
         before = f"encoder.layer.{number}."
         queries_keys_values = self._make_queries_keys_values(number_type, f"{before}attention.self")
-        attended = self._make_linear(number_type, f"{before}attention.output.dense", multiply=torch.Tensor.mul_)
+        attended = self._make_linear(number_type, f"{before}attention.output.dense")
         return Layer(
             # Attention over windows as short as sentences takes longer in bfloat16, all the converting included.
             lambda vectors: queries_keys_values(vectors).float().chunk(3, dim=1),
@@ -64,7 +64,7 @@ class PackedEncoder:
             self._make_norm(f"{before}attention.output.LayerNorm"),
             self._make_linear(number_type, f"{before}intermediate.dense"),
             ACTIVATIONS[self._layout.activation],
-            self._make_linear(number_type, f"{before}output.dense", multiply=torch.Tensor.mul_),
+            self._make_linear(number_type, f"{before}output.dense"),
             self._make_norm(f"{before}output.LayerNorm"),
             self._layout.heads,
         )
@@ -81,9 +81,8 @@ class PackedEncoder:
         )
         return _linear(weight, bias, number_type)
 
-    def _make_linear(self, number_type: torch.dtype, name: str, multiply: Multiply = torch.mul) -> Linear:
-        """`multiply` as `Int8Linear` has it."""
-        return _linear(self._weights[f"{name}.weight"], self._weights[f"{name}.bias"], number_type, multiply)
+    def _make_linear(self, number_type: torch.dtype, name: str) -> Linear:
+        return _linear(self._weights[f"{name}.weight"], self._weights[f"{name}.bias"], number_type)
 
     def _make_norm(self, name: str) -> Part:
         weight, bias = (self._weights[f"{name}.{part}"].to(self._number_type) for part in ("weight", "bias"))
@@ -114,11 +113,9 @@ class PackedEncoder:
         return [each[: len(wanted)].float() for each in given]
 
 
-def _linear(
-    weight: torch.Tensor, bias: torch.Tensor, number_type: torch.dtype, multiply: Multiply = torch.mul
-) -> Linear:
+def _linear(weight: torch.Tensor, bias: torch.Tensor, number_type: torch.dtype) -> Linear:
     if number_type is torch.int8:
-        return Int8Linear(weight, bias, multiply)
+        return Int8Linear(weight, bias)
     return FloatLinear(weight, bias, number_type)
 
 
