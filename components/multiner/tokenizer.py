@@ -11,6 +11,8 @@ from spacy.tokenizer import Tokenizer
 from spacy.util import compile_infix_regex, compile_prefix_regex, compile_suffix_regex, get_lang_class
 
 MANY_LANGUAGES = "xx"
+# spaCy remembers how 10,000 texts between blanks are cut, which one language's frequent words fill. So many take 20 MB.
+MOST_REMEMBERED = 100_000
 # Words that French and Italian join to the next one with an apostrophe, by length; case is ignored. Lookbehinds
 # must have a fixed width, so there is one pattern for each length.
 ELIDED = (
@@ -42,6 +44,7 @@ def make_multilingual_tokenizer() -> Callable[[Language], Tokenizer]:
             infix_finditer=compile_infix_regex([*infixes, *_elisions()]).finditer,
             token_match=defaults.token_match,
             url_match=defaults.url_match,
+            max_cache_size=MOST_REMEMBERED,
         )
 
     return make
