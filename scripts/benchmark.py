@@ -172,24 +172,24 @@ def memory(
         typer.Option(help="Column files whose sentences are the texts, shuffled; without, texts are made up."),
     ] = None,
     texts: Annotated[int, typer.Option(help="How many texts to process; sentences come again.")] = 200_000,
-    zone: Annotated[int, typer.Option(help="Texts of one memory zone.")] = 2000,
+    part: Annotated[int, typer.Option(help="Texts of one part.")] = 2000,
     output: Annotated[Path, typer.Option(help="Where figures (JSON) and picture (PNG) go.")] = Path(
         "results/memory.json"
     ),
 ) -> None:
-    """Print how much memory a long stream of texts takes, each part of it in a memory zone of spaCy.
+    """Print how much memory a long stream of texts takes, part by part of a `LongRun`.
 
     Texts that are made up have far more different words than people write, which shows soon what would grow; those
     of a corpus have as many as it has.
     """
-    if texts < 10 * zone:
-        raise typer.BadParameter(f"{texts} texts are less than ten zones of {zone}.")
+    if texts < 10 * part:
+        raise typer.BadParameter(f"{texts} texts are less than ten parts of {part}.")
     with plain_errors():
         check_matplotlib()
         nlp = load_pipeline(model)
         with err.status(f"{texts:,} texts"):
             stream = shuffled_texts(texts_of(corpus), texts) if corpus else made_up_texts(texts)
-            report = measure_memory(nlp, stream, zone)
+            report = measure_memory(nlp, stream, part)
         about = {"model": model, "texts_from": list(map(str, corpus)) if corpus else MADE_UP}
         picture = keep_memory({**about, **report}, output)
     show([memory_table(report)], out)

@@ -1,13 +1,15 @@
-"""A vocabulary whose tables were made anew is the one that it was, and free memory is the system's."""
+"""A long run keeps what it needs of words alone: its tables stay as they were, and free memory is the system's."""
 
 import platform
 
 import pytest
 import spacy
 from spacy.tokens import Doc
+from spacy.util import compile_suffix_regex
 
-from multiner.compacting import compact, return_freed_memory
+from multiner.compacting import LongRun, compact, return_freed_memory
 from multiner.memory_use import MEGABYTE, resident_bytes
+from multiner.tokenizer import make_multilingual_tokenizer
 
 
 def test_words_and_documents_stay_as_they_are(trained):
@@ -53,6 +55,76 @@ def test_the_places_of_forgotten_words_are_gone():
         # The table counts places of deleted words too.
         sizes.append(len(nlp.vocab.strings._map))
     assert sizes[0] == sizes[1] == sizes[2] < 1000
+
+
+def parts_of(run, nlp, parts):
+    """Run texts part by part; how many strings there are after each."""
+    sizes = []
+    for part in parts:
+        with run.part():
+            list(nlp.pipe(part))
+        sizes.append(len(nlp.vocab.strings))
+    return sizes
+
+
+def test_a_long_run_keeps_the_words_that_it_meets_first(monkeypatch):
+    monkeypatch.setattr("multiner.compacting.KEPT_WORDS", 150)
+    nlp = spacy.blank("xx")
+    parts = [[f"word{part}x{number}" for number in range(100)] for part in range(5)]
+    sizes = parts_of(LongRun(nlp), nlp, parts)
+    assert sizes[0] < sizes[1] == sizes[2] == sizes[3] == sizes[4]
+    kept = [part[0] in nlp.vocab.strings for part in parts]
+    assert kept == [True, True, False, False, False]
+
+
+def test_words_that_are_kept_are_not_taken_apart_again(monkeypatch):
+    taken_apart = []
+
+    class Watched:
+        def __init__(self, patterns):
+            self.pattern = compile_suffix_regex(patterns)
+
+        def search(self, text):
+            taken_apart.append(text)
+            return self.pattern.search(text)
+
+    monkeypatch.setattr("multiner.tokenizer.compile_suffix_regex", Watched)
+    monkeypatch.setattr("multiner.compacting.KEPT_WORDS", 1)
+    nlp = spacy.blank("xx")
+    nlp.tokenizer = make_multilingual_tokenizer()(nlp)
+    often = [f"word{number}" for number in range(20_000)]
+    run = LongRun(nlp)
+    parts_of(run, nlp, [often])
+    taken_apart.clear()
+    parts_of(run, nlp, [[*often, "rare"], [*often, "rare"]])
+    assert set(taken_apart) == {"rare"}
+
+
+def test_the_places_of_words_that_a_long_run_forgot_do_not_become_more_and_more(monkeypatch):
+    monkeypatch.setattr("multiner.compacting.KEPT_WORDS", 0)
+    monkeypatch.setattr("multiner.compacting.MOST_FORGOTTEN", 1500)
+    nlp = spacy.blank("xx")
+    run, places = LongRun(nlp), []
+    known = nlp.make_doc("Ada Lovelace")
+    for part in range(9):
+        assert parts_of(run, nlp, [[f"word{part}x{number}" for number in range(1000)]]) == [len(nlp.vocab.strings)]
+        places.append(len(nlp.vocab.strings._map))
+    assert max(places) < 2500
+    assert places[1] == places[3] == places[5] == places[7] < 1000
+    assert known.text == "Ada Lovelace"
+
+
+def test_a_long_run_finds_what_the_pipeline_finds(trained, monkeypatch):
+    monkeypatch.setattr("multiner.compacting.KEPT_WORDS", 20)
+    monkeypatch.setattr("multiner.compacting.MOST_FORGOTTEN", 30)
+    texts = [f"Ada Lovelace lives in London word{number}" for number in range(60)]
+    expected = [(entity.text, entity.label_) for entity in trained(texts[0]).ents]
+    assert expected
+    run = LongRun(trained)
+    for start in range(0, 60, 10):
+        with run.part():
+            for doc in trained.pipe(texts[start : start + 10]):
+                assert [(entity.text, entity.label_) for entity in doc.ents] == expected
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to return memory")

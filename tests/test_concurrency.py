@@ -112,6 +112,7 @@ def test_a_copy_in_the_same_process_keeps_its_network(trained, monkeypatch):
 def test_a_stream_in_memory_zones_leaves_nothing_behind(own, trained, monkeypatch):
     """The 3,000 texts have some 10,000 different words, of which none is left in vocabulary or memory."""
     monkeypatch.setattr("multiner.pieces.REMEMBERED_WORDS", 2000)
+    monkeypatch.setattr("multiner.compacting.KEPT_WORDS", 0)
     before = len(own.vocab.strings)
     # Code for products is made when so many rows first come up, and stays.
     list(resident_sizes(own, made_up_texts(3000, seed=1), 300))
@@ -136,7 +137,7 @@ def test_memory_is_measured_and_drawn(own, tmp_path, monkeypatch):
     import benchmark
 
     output = tmp_path / "memory.json"
-    arguments = ["memory", str(tmp_path / "own"), "--texts", "100", "--zone", "10", "--output", str(output)]
+    arguments = ["memory", str(tmp_path / "own"), "--texts", "100", "--part", "10", "--output", str(output)]
     corpus = str(PROJECT / "corpus/sample/de/dev.conll")
     for more, texts_from in (["--corpus", corpus], [corpus]), ([], "made up, 9 words each"):
         result = CliRunner().invoke(benchmark.app, [*arguments, *more])
@@ -144,4 +145,4 @@ def test_memory_is_measured_and_drawn(own, tmp_path, monkeypatch):
         assert json.loads(output.read_text())["texts_from"] == texts_from
         assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     result = CliRunner().invoke(benchmark.app, [*arguments[:3], "90", *arguments[4:]])
-    assert result.exit_code == 2 and "less than ten zones of 10" in result.output
+    assert result.exit_code == 2 and "less than ten parts of 10" in result.output

@@ -8,7 +8,7 @@ import torch
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from .compacting import compact, return_freed_memory
+from .compacting import LongRun
 from .devices import prepare_device
 from .errors import UserError
 from .inputs import Record, Reject
@@ -86,6 +86,7 @@ class Annotator:
             torch.set_num_threads(threads)
         prepare_device(gpu_id)
         self.nlp = load_annotating(model)
+        self._run = LongRun(self.nlp)
         self.settings = settings
         self.shape = shape
         labels = _labels(self.nlp)
@@ -93,7 +94,7 @@ class Annotator:
             raise AnnotatorError(f"{model} finds no entities of type '{unknown[0]}', but {', '.join(sorted(labels))}.")
 
     def __call__(self, job: Job) -> Result:
-        """Annotate a shard. What it took of memory is free again when this returns."""
+        """Annotate a shard. What it took of memory is free again when this returns, but for the first words met."""
         records, rejects = [], []
         for record in job.records:
             reason = self._unfit(record)
@@ -111,10 +112,8 @@ class Annotator:
                 counts["entities"] += len(entities)
                 yield Annotated(record.columns, entities, doc)
 
-        with self.nlp.memory_zone():
+        with self._run.part():
             content = FORMATS[self.settings.format][1](documents(), self.shape)
-        compact(self.nlp.vocab)
-        return_freed_memory()
         return Result(job.number, content, len(records), **counts, rejects=rejects)
 
     def _unfit(self, record: Record) -> str | None:

@@ -1,4 +1,4 @@
-"""How much memory a long stream of texts takes: nothing that grows with it, if each part has a memory zone.
+"""How much memory a long stream of texts takes: nothing that grows with it, in parts of a `LongRun`.
 
 What could fill memory are different words, in spaCy's vocabulary and in what is remembered of how words are cut.
 """
@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 from spacy.language import Language
 from spacy.util import minibatch
 
-from .compacting import compact
+from .compacting import LongRun
 from .pictures import BLUE, FAINT, INK, drawing, write_png
 
 MEGABYTE = 1 << 20
@@ -47,30 +47,30 @@ def peak_megabytes() -> int:
 
 
 def resident_sizes(nlp: Language, texts: Iterable[str], part: int) -> Iterator[tuple[int, int]]:
-    """Process texts, each part of them in a memory zone of its own, with a compact vocabulary after each.
+    """Process texts part by part, see `LongRun`.
 
     YIELDS: After each part, how many texts were processed, and this process's memory in bytes.
     """
     done = 0
+    run = LongRun(nlp)
     for some in minibatch(texts, part):  # type: ignore[no-untyped-call]
-        with nlp.memory_zone():
+        with run.part():
             for _ in nlp.pipe(some):
                 done += 1
-        compact(nlp.vocab)
         yield done, resident_bytes()
 
 
 def measure_memory(nlp: Language, texts: Iterable[str], part: int) -> dict[str, Any]:
     """Process texts and say what memory they took.
 
-    part (int): Texts of one memory zone; there have to be some for ten of these.
+    part (int): Texts of one part; there have to be some for ten of these.
     RETURNS: JSON-ready settings, those of the C library's memory among them (`MALLOC_*` of the environment),
         "seconds", and what `describe_growth` gives, with a size after each part.
     """
     start = time.perf_counter()
     sizes = [(done, round(size / MEGABYTE, 1)) for done, size in resident_sizes(nlp, texts, part)]
     return {
-        "texts_a_zone": part,
+        "texts_a_part": part,
         "malloc": {name: value for name, value in os.environ.items() if name.startswith("MALLOC_")},
         "seconds": round(time.perf_counter() - start, 1),
         **describe_growth(sizes),
