@@ -1,5 +1,6 @@
 """A long run keeps what it needs of words alone: its tables stay as they were, and free memory is the system's."""
 
+import gc
 import platform
 
 import pytest
@@ -98,6 +99,34 @@ def test_words_that_are_kept_are_not_taken_apart_again(monkeypatch):
     taken_apart.clear()
     parts_of(run, nlp, [[*often, "rare"], [*often, "rare"]])
     assert set(taken_apart) == {"rare"}
+
+
+def is_looked_through(something):
+    return any(each is something for each in gc.get_objects())
+
+
+def test_what_was_there_before_a_part_is_not_looked_through_for_garbage_in_it():
+    nlp = spacy.blank("xx")
+    run = LongRun(nlp)
+    for _ in range(2):
+        with run.part():
+            new = spacy.blank("xx")
+            assert is_looked_through(new) and not is_looked_through(nlp)
+        assert is_looked_through(nlp)
+    with pytest.raises(RuntimeError), run.part():
+        raise RuntimeError
+    assert is_looked_through(nlp)
+
+
+def test_what_somebody_else_has_taken_from_garbage_collection_stays_so():
+    nlp = spacy.blank("xx")
+    gc.freeze()
+    try:
+        with LongRun(nlp).part():
+            pass
+        assert not is_looked_through(nlp)
+    finally:
+        gc.unfreeze()
 
 
 def test_the_places_of_words_that_a_long_run_forgot_do_not_become_more_and_more(monkeypatch):
