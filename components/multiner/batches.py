@@ -190,6 +190,13 @@ def usual_batch(device: torch.device) -> int:
     return GPU_BATCH if device.type == "cuda" else CPU_BATCH
 
 
+def on_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor of the CPU's memory on the device. A GPU copies it by itself, while the next batch is made."""
+    if device.type == "cuda":  # which can do so from memory that stays where it is
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def fill_up(batch: Batch, pad: int, device: torch.device) -> Filled:
     """A batch with its windows as rows that are filled up to the longest, on the device.
 
@@ -201,11 +208,7 @@ def fill_up(batch: Batch, pad: int, device: torch.device) -> Filled:
     mask = np.zeros(shape, np.int64)
     ids.flat[places] = batch.ids
     mask.flat[places] = 1
-    tensors = [torch.from_numpy(array) for array in (ids, mask, places[batch.places])]
-    if device.type == "cuda":
-        # From memory that stays where it is a GPU copies by itself, while the next batch is made.
-        tensors = [tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors]
-    return Filled(*tensors)
+    return Filled(*(on_device(torch.from_numpy(array), device) for array in (ids, mask, places[batch.places])))
 
 
 def halves(batch: Batch) -> tuple[Batch, Batch]:

@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from .encoder import layers_of
 from .errors import UserError
-from .packed import embed, groups_of, own_layers, through_layer
+from .packed import attend_in_float32, embed, groups_of, own_layers, through_layer, within
 from .remembered import Remembered, RememberedAlone
 
 
@@ -99,10 +99,11 @@ class FrozenLayers:
     def _packed(self, windows: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         lengths = [len(window) for window in windows]
         groups = groups_of(lengths)
+        attend = within(groups, attend_in_float32)
         with _plain_tensors():
             vectors = embed(self._encoder, torch.cat(list(windows)), groups)
             for layer in own_layers(self._encoder)[: self.count]:
-                vectors = through_layer(layer, vectors, groups)
+                vectors = through_layer(layer, vectors, attend)
         return list(vectors.split(lengths))
 
     def _filled(self, windows: Sequence[torch.Tensor]) -> list[torch.Tensor]:

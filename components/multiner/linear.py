@@ -15,16 +15,16 @@ SMALLEST = 1e-30  # of a scale; what a number is divided by must not make it inf
 class FloatLinear:
     """A linear layer in float32 or bfloat16.
 
-    Its weights are put in the order in which oneDNN reads them, once, where the processor is one that oneDNN has code
-    for. Otherwise they would be put so for each product in bfloat16; and in float32 torch takes MKL by itself, which is
-    less than half as fast on an AMD EPYC.
+    On a CPU that oneDNN has code for, its weights are put in the order in which oneDNN reads them, once. Otherwise they
+    would be put so for each product in bfloat16; and in float32 torch takes MKL by itself, which is less than half as
+    fast on an AMD EPYC.
 
     weight (out, in), bias (out,): Of any floating format; kept in that of `number_type`.
     """
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor, number_type: torch.dtype) -> None:
         self._weight, self._bias = weight.to(number_type), bias.to(number_type)
-        self._in_order = _can_be_in_order(number_type)
+        self._in_order = weight.device.type == "cpu" and _can_be_in_order(number_type)
         if self._in_order:
             self._weight = torch.ops.mkldnn._reorder_linear_weight(self._weight)
 

@@ -36,6 +36,7 @@ from .encoder import (
 )
 from .errors import UserError
 from .files import give_usual_rights
+from .gpu_attention import can_attend_without_filling
 from .gradients import Gradients, join, put_back, set_aside
 from .layout import Layout, layout_of
 from .manifest import REMEDY, ModelFilesError
@@ -46,10 +47,10 @@ from .packed_encoder import PackedEncoder
 from .pieces import PieceCutter
 from .precision import Precision, arithmetic, floating_format, number_format
 from .remembered import RememberedAlone
-from .scoring import Scorer, halving, network_scorer, one_ahead
+from .scoring import Scorer, halving, network_scorer, one_ahead, packed_scorer
 from .storage import STORAGES, Storage, pack, unpack
 from .threads import beside_each_other, in_turn, most_at_once
-from .word_pieces import WORD_PIECES, WordPieces, ends_named, wanted_pieces
+from .word_pieces import WORD_PIECES, WordPieces, ends_named
 
 keep_few_products()
 
@@ -338,25 +339,32 @@ class TaggerShim(Shim):
 
     def _make_scorer(self, head: WordHead) -> BatchesScorer:
         """What scores the words of batches fastest on this machine."""
-        if self.layout is not None and self.device.type == "cpu":
-            number_type = number_format(self.cfg["precision"], self.device)
-            if self._model is not None and self._model.frozen is not None and number_type is torch.float32:
-                # What the frozen layers give for dev is the same after each epoch.
-                return BatchesScorer(partial(in_turn, torch.inference_mode()(self._make_learner(self._model))))
+        number_type = self._packed_type()
+        score: Scorer
+        if number_type is None or self.layout is None:
+            number_type = floating_format(self.cfg["precision"], self.device)
+            score = network_scorer(self.network, number_type, self.reading.pad)
+        elif self._model is not None and self._model.frozen is not None and number_type is torch.float32:
+            # What the frozen layers give for dev is the same after each epoch.
+            return BatchesScorer(partial(in_turn, torch.inference_mode()(self._make_learner(self._model))))
+        else:
             packed = PackedEncoder(self.layout, self._encoder_weights(), number_type, self.cfg["float_layers"])
-
-            @torch.inference_mode()
-            def score_packed(batch: Batch) -> torch.Tensor:
-                wanted, places = wanted_pieces(torch.from_numpy(batch.places), head.word_pieces)
-                ids = torch.from_numpy(batch.ids)
-                return head.score_pieces(packed(ids, batch.lengths, wanted, head.mixed_layers), places)
-
-            return BatchesScorer(partial(beside_each_other, score_packed), beside=True)
-        number_type = floating_format(self.cfg["precision"], self.device)
-        score = network_scorer(self.network, number_type, self.reading.pad)
+            score = packed_scorer(packed, head)
         if self.device.type == "cpu":
             return BatchesScorer(partial(beside_each_other, score), beside=True)
         return BatchesScorer(partial(one_ahead, halving(score)))
+
+    def _packed_type(self) -> torch.dtype | None:
+        """In which number format the encoder is packed here; None if it computes as transformers has it."""
+        if self.layout is None:
+            return None
+        if self.device.type == "cpu":
+            return number_format(self.cfg["precision"], self.device)
+        number_type = floating_format(self.cfg["precision"], self.device)
+        if number_type is not torch.bfloat16:
+            return None
+        width_of_head = self.layout.width // self.layout.heads
+        return number_type if can_attend_without_filling(self.device, width_of_head) else None
 
     def compute_in(self, precision: Precision, float_layers: Sequence[int] = ()) -> None:
         """Predict in this number format from now on; see `Classifier`."""

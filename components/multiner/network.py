@@ -11,7 +11,7 @@ from .embedding import RowwiseEmbedding
 from .errors import UserError
 from .frozen import FrozenLayers
 from .gradients import grown
-from .packed import embed, groups_of, own_layers, through_layer, through_layers
+from .packed import attend_in_float32, embed, groups_of, own_layers, through_layer, through_layers, within
 from .word_pieces import WordPieces, vectors_of_word, wanted_pieces, word_vectors
 
 HEAD_SPREAD = 0.02
@@ -240,7 +240,8 @@ class WordTagger(WordHead):
         if self.encoder.is_gradient_checkpointing:
             through = partial(checkpoint, through_layer, use_reentrant=False)
         wanted, places = wanted_pieces(places, self.word_pieces)
-        return self.score_pieces(through_layers(layers, vectors, groups, wanted, self.mixed_layers, through), places)
+        attend = within(groups, attend_in_float32)
+        return self.score_pieces(through_layers(layers, vectors, attend, wanted, self.mixed_layers, through), places)
 
     def meet(self, ids: torch.Tensor) -> None:
         """Have the embedding rows of these pieces trained from now on, if the embeddings learn."""

@@ -1,9 +1,9 @@
-"""Encoders of the BERT kind on a CPU: windows of all lengths, and nothing computed for filling.
+"""Encoders of the BERT kind: windows of all lengths, and nothing computed for filling.
 
 The pieces of all windows stand one behind the other, so that linear layers, norms and activations run over pieces
-alone, and attention over windows that are equally long. The last layer is computed for those pieces alone that words
-are read from. In training the layers are the encoder's own, see `own_layers`; for prediction `multiner.packed_encoder`
-makes them anew.
+alone. Attention runs over windows that are equally long, see `within`, or on a GPU over all of them, see
+`multiner.gpu_attention`. The last layer is computed for those pieces alone that words are read from. In training the
+layers are the encoder's own, see `own_layers`; for prediction `multiner.packed_encoder` makes them anew.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +17,9 @@ from .attention import Attention
 from .layout import first_position
 
 Part = Callable[[torch.Tensor], torch.Tensor]
+# From queries, keys and values of the pieces of all windows, arrays (pieces, width), and from how many heads these are
+# of, to what each piece attended to, an array like these.
+Attend = Callable[[Sequence[torch.Tensor], int], torch.Tensor]
 
 
 class Group(NamedTuple):
@@ -29,12 +32,10 @@ class Group(NamedTuple):
 class Layer(NamedTuple):
     """The parts of one layer, in the order in which they are computed, and how many heads its attention has.
 
-    `attention` is within equally long windows, see `multiner.attention`; `attended` and `outer` give what is added to
-    the vectors before, in training after dropout.
+    `attended` and `outer` give what is added to the vectors before, in training after dropout.
     """
 
     queries_keys_values: Callable[[torch.Tensor], Sequence[torch.Tensor]]
-    attention: Attention
     attended: Part
     first_norm: Part
     inner: Part
@@ -49,24 +50,23 @@ def groups_of(lengths: Sequence[int]) -> list[Group]:
     return [Group(length, sum(1 for _ in alike)) for length, alike in groupby(lengths)]
 
 
-def through_layer(layer: Layer, vectors: torch.Tensor, groups: Sequence[Group]) -> torch.Tensor:
+def through_layer(layer: Layer, vectors: torch.Tensor, attend: Attend) -> torch.Tensor:
     """What a layer gives for the pieces of windows, array (pieces, width)."""
-    return _behind_attention(layer, _attend(layer, vectors, groups), vectors)
+    return _behind_attention(layer, attend(layer.queries_keys_values(vectors), layer.heads), vectors)
 
 
-def _through_last_layer(
-    layer: Layer, vectors: torch.Tensor, groups: Sequence[Group], wanted: torch.Tensor
-) -> torch.Tensor:
-    return _behind_attention(layer, _attend(layer, vectors, groups)[wanted], vectors[wanted])
+def _through_last_layer(layer: Layer, vectors: torch.Tensor, attend: Attend, wanted: torch.Tensor) -> torch.Tensor:
+    attended = attend(layer.queries_keys_values(vectors), layer.heads)
+    return _behind_attention(layer, attended[wanted], vectors[wanted])
 
 
 def through_layers(
     layers: Sequence[Layer],
     vectors: torch.Tensor,
-    groups: Sequence[Group],
+    attend: Attend,
     wanted: torch.Tensor,
     highest: int,
-    through: Callable[[Layer, torch.Tensor, Sequence[Group]], torch.Tensor] = through_layer,
+    through: Callable[[Layer, torch.Tensor, Attend], torch.Tensor] = through_layer,
 ) -> list[torch.Tensor]:
     """What the highest layers give for those pieces alone that are wanted.
 
@@ -82,8 +82,8 @@ def through_layers(
         if len(layers) - number < highest:
             given.append(vectors[wanted])
         if number < len(layers) - 1:
-            vectors = through(layer, vectors, groups)
-    return [*given, _through_last_layer(layers[-1], vectors, groups, wanted)]
+            vectors = through(layer, vectors, attend)
+    return [*given, _through_last_layer(layers[-1], vectors, attend, wanted)]
 
 
 def _behind_attention(layer: Layer, attended: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
@@ -92,25 +92,31 @@ def _behind_attention(layer: Layer, attended: torch.Tensor, vectors: torch.Tenso
     return layer.second_norm(layer.outer(layer.activation(layer.inner(vectors))) + vectors)
 
 
-def _attend(layer: Layer, vectors: torch.Tensor, groups: Sequence[Group]) -> torch.Tensor:
-    """Attention within each window, array (pieces, width) as the vectors are; rows behind all windows have zeros."""
-    packed = layer.queries_keys_values(vectors)
-    heads, width = layer.heads, packed[0].shape[1] // layer.heads
+def within(groups: Sequence[Group], attention: Attention) -> Attend:
+    """Attention within each window, computed over equally long ones at a time; rows behind all windows have zeros.
+
+    attention (Attention): Computes it for these, see `multiner.attention`.
+    """
     sizes = [length * windows for length, windows in groups]
-    filling = len(vectors) - sum(sizes)
-    # Split and not sliced, which takes gradients longer to go back through.
-    parts = zip(groups, *(each.split([*sizes, filling]) for each in packed), strict=False)
-    attended = []
-    for (length, windows), *part in parts:
-        queries, keys, values = (each.view(windows, length, heads, width).transpose(1, 2) for each in part)
-        result = layer.attention(queries, keys, values)
-        attended.append(result.transpose(1, 2).reshape(-1, heads * width))
-    if filling:
-        attended.append(packed[0].new_zeros(filling, heads * width))
-    return attended[0] if len(attended) == 1 else torch.cat(attended)
+
+    def attend(packed: Sequence[torch.Tensor], heads: int) -> torch.Tensor:
+        width = packed[0].shape[1] // heads
+        filling = len(packed[0]) - sum(sizes)
+        # Split and not sliced, which takes gradients longer to go back through.
+        parts = zip(groups, *(each.split([*sizes, filling]) for each in packed), strict=False)
+        attended = []
+        for (length, windows), *part in parts:
+            queries, keys, values = (each.view(windows, length, heads, width).transpose(1, 2) for each in part)
+            result = attention(queries, keys, values)
+            attended.append(result.transpose(1, 2).reshape(-1, heads * width))
+        if filling:
+            attended.append(packed[0].new_zeros(filling, heads * width))
+        return attended[0] if len(attended) == 1 else torch.cat(attended)
+
+    return attend
 
 
-def _attend_in_float32(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+def attend_in_float32(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """Attention in the format that it is given, also in autocast: on the way back bfloat16 takes six times as long."""
     with torch.autocast("cpu", enabled=False):
         return functional.scaled_dot_product_attention(queries, keys, values)
@@ -126,7 +132,6 @@ def _own_layer(layer: Any, heads: int) -> Layer:
     parts = (attention.query, attention.key, attention.value)
     return Layer(
         lambda vectors: [part(vectors).float() for part in parts],
-        _attend_in_float32,
         lambda vectors: attended.dropout(attended.dense(vectors)),
         attended.LayerNorm,
         layer.intermediate.dense,

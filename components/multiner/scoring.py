@@ -1,4 +1,4 @@
-"""Scores of batches by the network as it is: on a GPU, and on a CPU for encoders that are not packed there.
+"""Scores of batches, by encoders that are packed and by those that compute as transformers has them.
 
 A GPU does not wait for what comes before and behind it, and when its memory ends no batch is lost.
 """
@@ -11,10 +11,12 @@ from typing import TypeVar
 
 import torch
 
-from .batches import Batch, fill_up, halves
+from .batches import Batch, fill_up, halves, on_device
 from .errors import UserError
-from .network import WordTagger
+from .network import WordHead, WordTagger
+from .packed_encoder import PackedEncoder
 from .precision import arithmetic
+from .word_pieces import wanted_pieces
 
 Scorer = Callable[[Batch], torch.Tensor]
 Given = TypeVar("Given")
@@ -29,6 +31,20 @@ class WindowTooLarge(UserError, RuntimeError):
             f"The GPU has not the memory to read a window of {pieces} pieces by itself. Set `window` in "
             "[components.ner.model] to less, free memory of the GPU, or load the pipeline without spacy.require_gpu()."
         )
+
+
+def packed_scorer(packed: PackedEncoder, head: WordHead) -> Scorer:
+    """What scores batches without filling, on the device that encoder and head are on."""
+    device = head.head.weight.device
+
+    @torch.inference_mode()
+    def score(batch: Batch) -> torch.Tensor:
+        # Here and not on a GPU, which would have to be waited for to know how many there are.
+        wanted, places = wanted_pieces(torch.from_numpy(batch.places), head.word_pieces)
+        ids, wanted, places = (on_device(each, device) for each in (torch.from_numpy(batch.ids), wanted, places))
+        return head.score_pieces(packed(ids, batch.lengths, wanted, head.mixed_layers), places)
+
+    return score
 
 
 def network_scorer(network: WordTagger, number_type: torch.dtype, pad: int) -> Scorer:
