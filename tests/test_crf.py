@@ -169,6 +169,13 @@ def test_a_batch_in_parts_teaches_transitions_what_it_teaches_as_a_whole(tiny_en
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-3, atol=1e-6)
 
 
+def test_scores_that_are_begun_become_those_that_are_predicted(learnt):
+    pipe = learnt.get_pipe("ner")
+    docs = [example.predicted for example in make_examples(learnt)]
+    for begun, predicted in zip(pipe.shim.begin(docs)(), pipe.tag_scores(docs), strict=True):
+        np.testing.assert_array_equal(begun, predicted)
+
+
 def test_tags_of_a_new_label_follow_others_as_likely_as_not(learnt, tmp_path):
     nlp = spacy.blank("en")
     nlp.add_pipe("multiner", name="ner", config={"model": {"crf": True}})

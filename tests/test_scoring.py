@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import spacy
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,3 +109,61 @@ def test_a_pipeline_finds_with_the_network_as_it_is_what_it_finds_otherwise(trai
     for doc, wanted in zip(trained.pipe(STREAM), expected, strict=True):
         assert entities(doc) == entities(wanted)
         assert scores(doc) == pytest.approx(scores(wanted), abs=1e-4)
+
+
+@pytest.fixture
+def ahead(trained, tmp_path, monkeypatch):
+    """The trained pipeline as it is on a GPU, which computes while other things are done."""
+    trained.to_disk(tmp_path / "ahead")
+    monkeypatch.setattr(TaggerShim, "computes_beside", True)
+    return spacy.load(tmp_path / "ahead")
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_documents_whose_scores_are_begun_ahead_come_in_order_with_the_same_entities(ahead, trained, size):
+    found = list(ahead.pipe(STREAM, batch_size=size))
+    assert [doc.text for doc in found] == STREAM
+    for doc, wanted in zip(found, trained.pipe(STREAM), strict=True):
+        assert entities(doc) == entities(wanted)
+        assert scores(doc) == pytest.approx(scores(wanted), abs=1e-4)
+    assert list(ahead.pipe([])) == []
+
+
+def test_scores_of_the_next_documents_are_begun_before_these_are_looked_at(ahead, monkeypatch):
+    pipe, told = ahead.get_pipe("ner"), []
+    begin, decode = pipe.shim.begin, pipe.decode
+    monkeypatch.setattr(pipe.shim, "begin", lambda docs: told.append(f"begin {docs[0].text}") or begin(docs))
+    monkeypatch.setattr(
+        pipe, "decode", lambda docs, found: told.append(f"look at {docs[0].text}") or decode(docs, found)
+    )
+    for doc in ahead.pipe(["one", "two", "three"], batch_size=1):
+        told.append(f"give {doc.text}")
+    assert told == [
+        *("begin one", "begin two", "look at one", "give one"),
+        *("begin three", "look at two", "give two"),
+        *("look at three", "give three"),
+    ]
+
+
+def test_an_error_among_documents_begun_ahead_is_raised_or_goes_to_the_error_handler(ahead, monkeypatch):
+    shim = ahead.get_pipe("ner").shim
+    begin = shim.begin
+
+    def fail(docs):
+        if any(doc.text == "nobody" for doc in docs):
+            raise RuntimeError("out of memory")
+        return begin(docs)
+
+    monkeypatch.setattr(shim, "begin", fail)
+    texts = ["Ada Lovelace", "London", "nobody", "Grace Hopper", "Alan Turing"]
+    given = []
+    with pytest.raises(RuntimeError, match="out of memory"):
+        for doc in ahead.pipe(texts, batch_size=2):
+            given.append(doc.text)
+    assert given == ["Ada Lovelace", "London"], "what came before is given first"
+    heard = []
+    ahead.set_error_handler(
+        lambda name, pipe, docs, error: heard.append((name, [doc.text for doc in docs], str(error)))
+    )
+    assert [doc.text for doc in ahead.pipe(texts, batch_size=2)] == ["Ada Lovelace", "London", "Alan Turing"]
+    assert heard == [("ner", ["nobody", "Grace Hopper"], "out of memory")]

@@ -291,20 +291,41 @@ class TaggerShim(Shim):
         if is_train:
             self._prepare_process()
             return self._train(self.network, docs)
-        scores, transitions = self.scores_alone(docs), self.transitions
+        return self._with_transitions(docs, self.scores_alone(docs)), _no_backprop
+
+    def scores_alone(self, docs: Sequence[Doc]) -> list[Scores]:
+        """What the network itself says of each document's words: scores that transitions have no part in."""
+        self._prepare_prediction()
+        return self._predict(self._head, docs)
+
+    @property
+    def computes_beside(self) -> bool:
+        """Whether scores that are begun come while this process does other things, as a GPU has it."""
+        return self.is_ready and self.device.type != "cpu"
+
+    def begin(self, docs: Sequence[Doc]) -> Callable[[], list[Scores]]:
+        """Begin to score documents.
+
+        RETURNS: What gives the scores that the model predicts, and waits for those that are not there yet.
+        """
+        self._prepare_prediction()
+        begun = list(self._scored(self._head, docs))
+        return lambda: self._with_transitions(docs, self._gathered(self._head, docs, begun))
+
+    def _prepare_prediction(self) -> None:
+        self._prepare_process()
+        if self._head.training:
+            self._head.eval()
+
+    def _with_transitions(self, docs: Sequence[Doc], scores: list[Scores]) -> list[Scores]:
+        """Scores that transitions have their part in, if there are any; they take the others' place."""
+        transitions = self.transitions
         if transitions is not None:
             visible = [visible_words(doc) for doc in docs]
             words = [scored[rows] for scored, rows in zip(scores, visible, strict=True)]
             for scored, rows, found in zip(scores, visible, log_marginals(words, transitions), strict=True):
                 scored[rows] = found
-        return scores, _no_backprop
-
-    def scores_alone(self, docs: Sequence[Doc]) -> list[Scores]:
-        """What the network itself says of each document's words: scores that transitions have no part in."""
-        self._prepare_process()
-        if self._head.training:
-            self._head.eval()
-        return self._predict(self._head, docs)
+        return scores
 
     @property
     def batch_pieces(self) -> int:
@@ -329,11 +350,20 @@ class TaggerShim(Shim):
             _prepare_forked(self.device)
 
     def _predict(self, head: WordHead, docs: Sequence[Doc]) -> list[Scores]:
-        scores = np.zeros((sum(map(len, docs)), head.head.out_features), np.float32)
+        return self._gathered(head, docs, self._scored(head, docs))
+
+    def _scored(self, head: WordHead, docs: Sequence[Doc]) -> Iterator[tuple[Batch, torch.Tensor]]:
         # Two threads may make one each, which are alike.
         scorer = self._scorer = self._scorer or self._make_scorer(head)
         at_once = most_at_once() if scorer.beside else 1
-        for batch, scored in scorer.score(self.batcher(docs, self.batch_pieces, at_once=at_once)):
+        return scorer.score(self.batcher(docs, self.batch_pieces, at_once=at_once))
+
+    def _gathered(
+        self, head: WordHead, docs: Sequence[Doc], batches: Iterable[tuple[Batch, torch.Tensor]]
+    ) -> list[Scores]:
+        """The scores of all batches of documents by document."""
+        scores = np.zeros((sum(map(len, docs)), head.head.out_features), np.float32)
+        for batch, scored in batches:
             scores[batch.rows] = scored.cpu().numpy()
         return _split(scores, docs)
 

@@ -2,7 +2,8 @@
 
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ from .manifest import (
 )
 from .model import EveryPiece, PieceScores, Scores, TaggerShim
 from .objective import Loss, MeanLoss, Tagged, add_disagreement, divergence_of_tags, loss_of_sequences, loss_of_words
+from .scoring import one_ahead
 from .sentence_ends import words_read_as_a_whole
 from .shared import SharedShim
 from .tags import IGNORED, LABEL_STRATEGIES, LabelStrategy, piece_labels
@@ -303,6 +305,35 @@ class Multiner(TrainablePipe):
                 Errors.E109.format(name=self.name) + " It has no weights: train or load the pipeline first. To be "
                 f"trained it needs in the config:\n\n{self._encoder_lines}"
             )
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """Find the entities of a stream of documents.
+
+        A GPU begins with the next documents before these get their entities, so that it does not wait for that, nor for
+        what becomes of them, nor for the text behind them to be cut into words.
+
+        batch_size (int): Documents whose scores are computed together.
+        YIELDS: The documents in their order.
+        """
+        if not self.shim.computes_beside:
+            yield from super().pipe(stream, batch_size=batch_size)
+            return
+        handle_error = self.get_error_handler()
+        for docs, begun in one_ahead(self._begin, util.minibatch(stream, batch_size)):  # type: ignore[no-untyped-call]
+            try:
+                self.set_annotations(docs, self.decode(docs, begun.result()()))
+                yield from docs
+            except Exception as error:  # whichever: what becomes of it is for the handler to say, as in all of spaCy
+                handle_error(self.name, self, docs, error)
+
+    def _begin(self, docs: Sequence[Doc]) -> Future[Callable[[], list[Scores]]]:
+        """Begin to score documents; what is raised is raised when they are asked for, and not before."""
+        begun: Future[Callable[[], list[Scores]]] = Future()
+        try:
+            begun.set_result(self.shim.begin(docs))
+        except Exception as error:
+            begun.set_exception(error)
+        return begun
 
     def predict(self, docs: Iterable[Doc]) -> Predictions:
         """The entities of documents, which stay as they are.

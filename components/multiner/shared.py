@@ -86,6 +86,11 @@ class SharedShim(TaggerShim):
     def piece_texts(self, doc: Doc) -> None:
         """Not known: the transformer cuts the text as a whole."""
 
+    @property
+    def computes_beside(self) -> bool:
+        """It is the transformer that computes, before this component is asked."""
+        return False
+
     def _predict(self, network: WordHead, docs: Sequence[Doc]) -> list[Scores]:
         result = []
         for doc in docs:
