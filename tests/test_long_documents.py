@@ -8,6 +8,7 @@ each of its windows gives as a document of its own.
 import itertools
 import random
 import tracemalloc
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +118,7 @@ def test_memory_grows_with_a_documents_scores_and_nothing_else(reader, monkeypat
     """The document itself takes some 125 bytes a word; its scores, which are the result, 4 a tag."""
 
     def nothing(batches):
-        return ((batch, torch.zeros(len(batch.places), 7)) for batch in batches)
+        return ((batch, partial(torch.zeros, len(batch.places), 7)) for batch in batches)
 
     pipe = reader.get_pipe("ner")
     monkeypatch.setattr(pipe.shim, "_scorer", BatchesScorer(nothing))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from multiner.batches import Batch, halves
 from multiner.model import BatchesScorer, TaggerShim
-from multiner.scoring import WindowTooLarge, halving, network_scorer, one_ahead
+from multiner.scoring import WindowTooLarge, fetching, halving, network_scorer, one_ahead
 
 from .test_concurrency import STREAM
 from .test_pipe import entities, scores
@@ -70,6 +70,23 @@ def test_a_window_that_memory_cannot_hold_at_all_ends_with_advice():
         halving(Memory(most=40).score)(batch_of([50, 50]))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_scores_are_fetched_from_a_gpu_before_what_was_begun_behind_them_is_done():
+    matrix = torch.randn(8192, 8192, device="cuda")
+
+    def score(batch):
+        product = matrix
+        for _ in range(100 if len(batch.ids) > 1 else 1):  # so that the longer batch takes a second
+            product = (matrix @ product).clamp(-1, 1)
+        return product[0, :1] * 0 + len(batch.ids)
+
+    short, long = [fetching(score)(batch_of([pieces])) for pieces in (1, 100)]
+    end = torch.cuda.current_stream().record_event()
+    assert short().tolist() == [1.0]
+    assert not end.query()
+    assert long().tolist() == [100.0]
+
+
 def test_the_next_is_begun_before_one_is_given_back():
     told = []
     for given_back, _ in one_ahead(lambda number: told.append(f"begin {number}"), range(3)):
@@ -105,7 +122,7 @@ def test_a_pipeline_finds_with_the_network_as_it_is_what_it_finds_otherwise(trai
     shim = trained.get_pipe("ner").shim
     expected = list(trained.pipe(STREAM))
     as_it_is = halving(network_scorer(shim.network.eval(), torch.float32, shim.reading.pad))
-    monkeypatch.setattr(shim, "_scorer", BatchesScorer(partial(one_ahead, as_it_is)))
+    monkeypatch.setattr(shim, "_scorer", BatchesScorer(partial(one_ahead, fetching(as_it_is))))
     for doc, wanted in zip(trained.pipe(STREAM), expected, strict=True):
         assert entities(doc) == entities(wanted)
         assert scores(doc) == pytest.approx(scores(wanted), abs=1e-4)

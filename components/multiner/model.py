@@ -47,7 +47,7 @@ from .packed_encoder import PackedEncoder
 from .pieces import PieceCutter
 from .precision import Precision, arithmetic, floating_format, number_format
 from .remembered import RememberedAlone
-from .scoring import Scorer, halving, network_scorer, one_ahead, packed_scorer
+from .scoring import Fetched, Scorer, fetching, halving, network_scorer, one_ahead, packed_scorer
 from .storage import STORAGES, Storage, pack, unpack
 from .threads import beside_each_other, in_turn, most_at_once
 from .word_pieces import WORD_PIECES, WordPieces, ends_named
@@ -184,7 +184,7 @@ def forward(
 class BatchesScorer(NamedTuple):
     """What scores batches, and whether it computes several beside each other."""
 
-    score: Callable[[Iterable[Batch]], Iterator[tuple[Batch, torch.Tensor]]]
+    score: Callable[[Iterable[Batch]], Iterator[tuple[Batch, Fetched]]]
     beside: bool = False
 
 
@@ -352,19 +352,17 @@ class TaggerShim(Shim):
     def _predict(self, head: WordHead, docs: Sequence[Doc]) -> list[Scores]:
         return self._gathered(head, docs, self._scored(head, docs))
 
-    def _scored(self, head: WordHead, docs: Sequence[Doc]) -> Iterator[tuple[Batch, torch.Tensor]]:
+    def _scored(self, head: WordHead, docs: Sequence[Doc]) -> Iterator[tuple[Batch, Fetched]]:
         # Two threads may make one each, which are alike.
         scorer = self._scorer = self._scorer or self._make_scorer(head)
         at_once = most_at_once() if scorer.beside else 1
         return scorer.score(self.batcher(docs, self.batch_pieces, at_once=at_once))
 
-    def _gathered(
-        self, head: WordHead, docs: Sequence[Doc], batches: Iterable[tuple[Batch, torch.Tensor]]
-    ) -> list[Scores]:
+    def _gathered(self, head: WordHead, docs: Sequence[Doc], batches: Iterable[tuple[Batch, Fetched]]) -> list[Scores]:
         """The scores of all batches of documents by document."""
         scores = np.zeros((sum(map(len, docs)), head.head.out_features), np.float32)
-        for batch, scored in batches:
-            scores[batch.rows] = scored.cpu().numpy()
+        for batch, fetch in batches:
+            scores[batch.rows] = fetch().numpy()
         return _split(scores, docs)
 
     def _make_scorer(self, head: WordHead) -> BatchesScorer:
@@ -376,13 +374,13 @@ class TaggerShim(Shim):
             score = network_scorer(self.network, number_type, self.reading.pad)
         elif self._model is not None and self._model.frozen is not None and number_type is torch.float32:
             # What the frozen layers give for dev is the same after each epoch.
-            return BatchesScorer(partial(in_turn, torch.inference_mode()(self._make_learner(self._model))))
+            return BatchesScorer(partial(in_turn, fetching(torch.inference_mode()(self._make_learner(self._model)))))
         else:
             packed = PackedEncoder(self.layout, self._encoder_weights(), number_type, self.cfg["float_layers"])
             score = packed_scorer(packed, head)
         if self.device.type == "cpu":
-            return BatchesScorer(partial(beside_each_other, score), beside=True)
-        return BatchesScorer(partial(one_ahead, halving(score)))
+            return BatchesScorer(partial(beside_each_other, fetching(score)), beside=True)
+        return BatchesScorer(partial(one_ahead, fetching(halving(score))))
 
     def _packed_type(self) -> torch.dtype | None:
         """In which number format the encoder is packed here; None if it computes as transformers has it."""

@@ -19,6 +19,7 @@ from .precision import arithmetic
 from .word_pieces import wanted_pieces
 
 Scorer = Callable[[Batch], torch.Tensor]
+Fetched = Callable[[], torch.Tensor]  # waits for scores that are not there yet
 Given = TypeVar("Given")
 Result = TypeVar("Result")
 
@@ -67,6 +68,30 @@ def network_scorer(network: WordTagger, number_type: torch.dtype, pad: int) -> S
             return scores
 
     return score
+
+
+def fetching(score: Scorer) -> Callable[[Batch], Fetched]:
+    """What scores batches, and gives what waits for their scores to be in the CPU's memory.
+
+    A GPU does all in the order in which it is told. So it is told to copy a batch's scores as soon as it was told to
+    compute them: later it would come to that behind the next batch, and who wants these scores would wait for both.
+    """
+
+    def begin(batch: Batch) -> Fetched:
+        scores = score(batch)
+        if scores.device.type != "cuda":
+            return lambda: scores
+        copied = torch.empty(scores.shape, dtype=scores.dtype, pin_memory=True)
+        copied.copy_(scores, non_blocking=True)
+        told = torch.cuda.current_stream(scores.device).record_event()
+
+        def fetch() -> torch.Tensor:
+            told.synchronize()
+            return copied
+
+        return fetch
+
+    return begin
 
 
 def one_ahead(function: Callable[[Given], Result], each: Iterable[Given]) -> Iterator[tuple[Given, Result]]:
