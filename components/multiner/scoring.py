@@ -80,7 +80,7 @@ def fetching(score: Scorer) -> Callable[[Batch], Fetched]:
     def begin(batch: Batch) -> Fetched:
         scores = score(batch)
         if scores.device.type != "cuda":
-            return lambda: scores
+            return scores.cpu
         copied = torch.empty(scores.shape, dtype=scores.dtype, pin_memory=True)
         copied.copy_(scores, non_blocking=True)
         told = torch.cuda.current_stream(scores.device).record_event()
