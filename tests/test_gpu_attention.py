@@ -4,10 +4,11 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.nn.attention import varlen
 
+from multiner import packed_encoder
 from multiner.attention import attend_in_torch, query_scale
 from multiner.encoder import load_encoder
 from multiner.gpu_attention import can_attend_without_filling, without_filling
@@ -77,6 +78,22 @@ def test_an_encoder_has_all_that_it_reads_on_its_device(module):
         ids, wanted = torch.arange(17).to(META), torch.tensor([1, 8, 16]).to(META)
         given = packed(ids, lengths, wanted, 2)
     assert [(each.device, each.shape, each.dtype) for each in given] == 2 * [(META, (3, layout.width), torch.float32)]
+
+
+@given(lengths=LENGTHS)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_read_as_on_a_gpu_is_what_the_encoder_gives(module, lengths):
+    """All but the device itself: what is computed for the pieces, in which order, and which of it is given."""
+    ids = torch.arange(sum(lengths)) % (len(module.get_input_embeddings().weight) - 5) + 5
+    wanted = torch.arange(0, len(ids), 2)
+    with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
+        patch.setattr(varlen, "varlen_attn", as_documented)
+        patch.setattr(packed_encoder, "without_filling", lambda lengths, _: without_filling(lengths, CPU))
+        packed = PackedEncoder(layout_of(module.config.to_dict()), module.state_dict(), torch.float32)
+        patch.setattr(packed, "_device", META)
+        (found,) = packed(ids, lengths, wanted)
+        alone = [module(input_ids=window[None]).last_hidden_state[0] for window in ids.split(lengths)]
+    torch.testing.assert_close(found, torch.cat(alone)[wanted], rtol=0.0, atol=2e-5)
 
 
 @needs_gpu
