@@ -14,6 +14,8 @@ from .tokenizer import MANY_LANGUAGES
 LAYERS = HEADS = 2
 WIDTH = 32
 LABELS = ("PER", "LOC", "ORG")
+# What the scores of `O` are raised by: one word of ten is in an entity then, about as in texts, and not nine.
+OUTSIDE = 0.28
 
 
 def make_small_pipeline(encoder: Path, seed: int = 0) -> Language:
@@ -49,4 +51,6 @@ def make_small_pipeline(encoder: Path, seed: int = 0) -> Language:
         AutoTokenizer.from_pretrained(encoder).save_pretrained(folder)
         nothing = [Example.from_dict(nlp.make_doc(""), {})]
         pipe.initialize(lambda: nothing, nlp=nlp, labels=LABELS, encoder=folder)  # type: ignore[attr-defined]
+    with torch.no_grad():
+        pipe.shim.network.head.bias[0] += OUTSIDE  # type: ignore[attr-defined]
     return nlp
