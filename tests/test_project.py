@@ -45,7 +45,6 @@ NOT_FOR_TRAINING = {
     "conversion_speed",
     "document_scores",
     "demo",
-    "devices",
     "engines",
     "errors",
     "evaluation",

@@ -11,6 +11,7 @@ from spacy.attrs import ORTH
 from spacy.tokens import Doc
 from tokenizers import Tokenizer
 
+from .devices import on_device
 from .encoder import Reading
 from .pieces import PieceCutter, Pieces
 from .sentence_ends import may_have_several, sentence_ends
@@ -188,13 +189,6 @@ class DocBatcher:
 def usual_batch(device: torch.device) -> int:
     """The most pieces of a batch that this device computes without waste."""
     return GPU_BATCH if device.type == "cuda" else CPU_BATCH
-
-
-def on_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """A tensor of the CPU's memory on the device. A GPU copies it by itself, while the next batch is made."""
-    if device.type == "cuda":  # which can do so from memory that stays where it is
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
 
 
 def fill_up(batch: Batch, pad: int, device: torch.device) -> Filled:

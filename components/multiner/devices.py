@@ -38,6 +38,13 @@ def torch_device(gpu_id: int) -> torch.device:
     return torch.device("cpu") if gpu_id < 0 else torch.device("cuda", gpu_id)
 
 
+def on_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor of the CPU's memory on a device. A GPU copies it by itself, while other things are done."""
+    if device.type == "cuda":  # which can do so from memory that stays where it is
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def describe_device(gpu_id: int) -> str:
     """The device in words."""
     if gpu_id >= 0:

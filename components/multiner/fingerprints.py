@@ -13,12 +13,12 @@ from typing import Any
 
 # The modules that weights and predictions depend on; the project's command `train` depends on the same and some more.
 CODE = (
-    *("attention", "augmentation", "batches", "calibration", "checkpoints", "crf", "decoding", "distributed"),
-    *("divergence", "docbins", "embedding", "encoder", "frozen", "gpu_attention", "gradients", "layout"),
-    *("linear", "loop", "matching", "model", "network", "objective", "onednn", "optimizer", "packed"),
-    *("packed_encoder", "pieces", "pipe", "precision", "ranks", "remembered", "scoring", "self_training"),
-    *("sentence_ends", "shared", "stretches", "tags", "threads", "tokenizer", "training", "windows"),
-    "word_pieces",
+    *("attention", "augmentation", "batches", "calibration", "checkpoints", "crf", "decoding", "devices"),
+    *("distributed", "divergence", "docbins", "embedding", "encoder", "frozen", "gpu_attention", "gradients"),
+    *("layout", "linear", "loop", "matching", "model", "network", "objective", "onednn"),
+    *("optimizer", "packed", "packed_encoder", "pieces", "pipe", "precision", "ranks", "remembered"),
+    *("scoring", "self_training", "sentence_ends", "shared", "stretches", "tags", "threads", "tokenizer"),
+    *("training", "windows", "word_pieces"),
 )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from .attention import attend_in_torch, query_scale
-from .batches import on_device
+from .devices import on_device
 from .packed import Attend
 
 # Of numbers around 1, which have eight bits in bfloat16, attention in it is as close as that to attention in float32.

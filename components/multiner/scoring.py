@@ -11,7 +11,8 @@ from typing import TypeVar
 
 import torch
 
-from .batches import Batch, fill_up, halves, on_device
+from .batches import Batch, fill_up, halves
+from .devices import on_device
 from .errors import UserError
 from .network import WordHead, WordTagger
 from .packed_encoder import PackedEncoder
